@@ -1,0 +1,159 @@
+"""The methods, one entry each: read by the verbs, the chooser, the command line, the contract tests and the README."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from qieval.check import Assumption, Check
+from qieval.design import Design
+from qieval.diagnostics import (
+    anticipation,
+    balance,
+    clusters,
+    composition,
+    concurrent_events,
+    covariate_change,
+    design_data,
+    leave_one_out,
+    parallel_trends,
+    placebo,
+    scale,
+)
+from qieval.errors import DesignError, nearest
+from qieval.methods import difference_in_differences
+from qieval.plots.event_study import event_study
+from qieval.plots.trajectory import trajectory
+from qieval.result import Result, Study
+from qieval.shapes import Panel
+
+DiagnosticCheck = Callable[[Study], Check]
+DesignCheck = Callable[[Any, Panel], Check]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One method: its design, how it estimates, what it takes for granted, what is checked and drawn.
+
+    `refit` gives the overall estimate only, for loops. `parse` turns a frame into arrays; `blind` does so without outcomes after the start, for `design_checks`. `question` is what a user would ask;
+    `strengths` and `limits` are those of Clarke et al. 2019, table 2, in our words.
+    """
+
+    design: type[Design]
+    estimate: Callable[[Any, pd.DataFrame], Result]
+    refit: Callable[[Any, pd.DataFrame], Result]
+    parse: Callable[[Any, pd.DataFrame], Panel]
+    blind: Callable[[Any, pd.DataFrame], Panel]
+    assumptions: tuple[Assumption, ...]
+    checks: tuple[DiagnosticCheck, ...]
+    design_checks: tuple[DesignCheck, ...]
+    plots: tuple[Callable[[Result], Any], ...]
+    stem: str
+    question: str
+    strengths: str
+    limits: str
+    source: str
+
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        return self.design.method
+
+
+CATALOGUE: tuple[Method, ...] = (
+    Method(
+        design=difference_in_differences.DifferenceInDifferences,
+        estimate=difference_in_differences.estimate,
+        refit=partial(difference_in_differences.estimate, brief=True),
+        parse=difference_in_differences.parse,
+        blind=difference_in_differences.blind,
+        assumptions=difference_in_differences.ASSUMPTIONS,
+        checks=(
+            parallel_trends.pre_trends,
+            parallel_trends.pre_trend_power,
+            placebo.placebo_starts,
+            placebo.placebo_groups,
+            anticipation.anticipation,
+            composition.composition,
+            covariate_change.covariate_change,
+            leave_one_out.leave_one_out,
+            clusters.enough_clusters,
+            scale.scale,
+            concurrent_events.concurrent_events,
+        ),
+        design_checks=(
+            design_data.units_and_periods,
+            design_data.missing_values,
+            design_data.attrition,
+            balance.balance_before,
+            parallel_trends.trends_before,
+            clusters.clusters_by_arm,
+        ),
+        plots=(trajectory, event_study),
+        stem="difference_in_differences",
+        question=(
+            "Did the outcome of those who got the intervention change differently from that of a comparison"
+            " group?"
+        ),
+        strengths=(
+            "Simple to carry out and to explain; differences between the groups that stay constant do no"
+            " harm."
+        ),
+        limits=(
+            "Biased when unobserved differences between the groups change over time (trends not parallel)."
+        ),
+        source="Clarke et al. 2019, BMJ 365:l2239, table 2; Angrist and Pischke 2009, chapter 5",
+    ),
+)
+
+
+def method_of(design: Design | type[Design]) -> Method:
+    """The catalogue entry of a design."""
+    wanted = design if isinstance(design, type) else type(design)
+    for method in CATALOGUE:
+        if method.design is wanted:
+            return method
+    raise DesignError(f"design: {wanted.__name__} is not a method of the catalogue. Use one of {_names()}.")
+
+
+def method_named(name: str) -> Method:
+    """The entry by the name of its design, its title or its stem ('difference_in_differences'); case does not matter."""
+    wanted = name.lower().replace("-", "_").replace(" ", "_")
+    for method in CATALOGUE:
+        if wanted in (
+            method.stem,
+            method.design.__name__.lower(),
+            method.title.lower().replace("-", "_").replace(" ", "_"),
+        ):
+            return method
+    known = [method.stem for method in CATALOGUE]
+    raise DesignError(
+        f"method: '{name}' is not known.{nearest(wanted, known)} The methods are: {', '.join(known)}."
+    )
+
+
+def methods() -> pd.DataFrame:
+    """The methods as a table: method, design, question, strengths, limits, source.
+
+    >>> methods().loc[0, "design"]
+    'DifferenceInDifferences'
+    """
+    return pd.DataFrame(
+        {
+            "method": method.title,
+            "design": method.design.__name__,
+            "question": method.question,
+            "strengths": method.strengths,
+            "limits": method.limits,
+            "source": method.source,
+        }
+        for method in CATALOGUE
+    )
+
+
+def _names() -> str:
+    return ", ".join(method.design.__name__ for method in CATALOGUE)
