@@ -1,0 +1,1 @@
+"""One file per method: its design and its estimate."""

@@ -1,0 +1,96 @@
+"""The picture of a check, drawn from its table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from qieval.check import Check
+from qieval.errors import DesignError
+from qieval.plots import theme
+from qieval.plots.trajectory import before_start
+
+if TYPE_CHECKING:
+    from plotnine import ggplot
+
+
+def evidence(check: Check) -> ggplot:
+    """Draw the evidence of a check. DesignError when the check has no picture, only a sentence or a table."""
+    if check.table is None or check.picture is None:
+        raise DesignError(
+            f"kind: the check '{check.name}' has no picture; its sentence and table say everything."
+        )
+    return _PICTURES[check.picture](check.table, check)
+
+
+def intervals(table: pd.DataFrame, check: Check) -> ggplot:
+    """Dots with intervals: columns label, estimate, conf_low, conf_high."""
+    from plotnine import aes, coord_flip, geom_hline, geom_linerange, geom_point, ggplot, labs
+
+    shown = table.dropna(subset=["estimate"])
+    order = list(dict.fromkeys(shown["label"].astype(str)))[::-1]
+    shown = shown.assign(label=pd.Categorical(shown["label"].astype(str), categories=order))
+    return (
+        ggplot(shown, aes("label", "estimate"))
+        + geom_hline(yintercept=0, color=theme.INK, size=0.5)
+        + geom_linerange(aes(ymin="conf_low", ymax="conf_high"), size=0.8, color=theme.BLUE)
+        + geom_point(size=2.4, color=theme.BLUE)
+        + coord_flip()
+        + theme.house_theme(height=max(2.4, 1.2 + 0.3 * len(order)))
+        + labs(title=_title(check), x="", y="estimate with interval")
+    )
+
+
+def differences(table: pd.DataFrame, check: Check) -> ggplot:
+    """Standardised differences: columns characteristic, standardised_difference; lines at 0.1 either side."""
+    from plotnine import aes, coord_flip, geom_hline, geom_point, ggplot, labs
+
+    order = list(dict.fromkeys(table["characteristic"]))[::-1]
+    shown = table.assign(characteristic=pd.Categorical(table["characteristic"], categories=order))
+    return (
+        ggplot(shown, aes("characteristic", "standardised_difference"))
+        + geom_hline(yintercept=0, color=theme.INK, size=0.5)
+        + geom_hline(yintercept=[-0.1, 0.1], color=theme.GREY, linetype="dashed")
+        + geom_point(size=3, color=theme.BLUE)
+        + coord_flip()
+        + theme.house_theme(height=max(2.4, 1.2 + 0.32 * len(order)))
+        + labs(
+            title=_title(check),
+            x="",
+            y="standardised difference (treated minus comparison)",
+            caption="Dashed lines at 0.1 either side.",
+        )
+    )
+
+
+def trends(table: pd.DataFrame, check: Check) -> ggplot:
+    """Group means before the start: columns time, group, observed."""
+    return before_start(table, "outcome")
+
+
+def power_curve(table: pd.DataFrame, check: Check) -> ggplot:
+    """The chance of detecting an effect by its size: columns effect, power."""
+    from plotnine import aes, geom_hline, geom_line, geom_point, ggplot, labs, scale_y_continuous
+
+    return (
+        ggplot(table, aes("effect", "power"))
+        + geom_hline(yintercept=0.8, color=theme.GREY, linetype="dashed")
+        + geom_line(color=theme.BLUE)
+        + geom_point(color=theme.BLUE, size=2.2)
+        + scale_y_continuous(limits=(0, 1))
+        + theme.house_theme()
+        + labs(
+            title=_title(check),
+            x="size of the true effect, in units of the outcome",
+            y="chance of detecting it",
+            caption="Simulated from the periods before the start. Dashed: 80%.",
+        )
+    )
+
+
+_PICTURES = {"intervals": intervals, "differences": differences, "trends": trends, "power": power_curve}
+
+
+def _title(check: Check) -> str:
+    return check.name[:1].upper() + check.name[1:]
