@@ -57,17 +57,25 @@ class Periods:
         return self.labels.to_timestamp() if isinstance(self.labels, pd.PeriodIndex) else self.labels
 
     def gaps(self) -> int:
-        """How many periods between the first and the last have no row at all (0 for dates without a rhythm)."""
-        if self.kind == "number":
-            return int(self.labels[-1] - self.labels[0]) + 1 - len(self.labels)
-        if isinstance(self.labels, pd.PeriodIndex):
-            return int((self.labels[-1] - self.labels[0]).n) + 1 - len(self.labels)
-        rhythm = pd.infer_freq(pd.DatetimeIndex(self.labels)) if len(self.labels) > 2 else None
-        if rhythm is not None or len(self.labels) < 3:
+        """How many periods are missing between the first and the last, if they follow a rhythm; else 0.
+
+        The rhythm is the shortest distance between neighbours; dates on the same day of each month count in months.
+        """
+        steps = np.diff(self._ordinals())
+        if not len(steps) or (steps % steps.min()).any():
             return 0
-        months = pd.PeriodIndex(self.labels, freq="M")
-        monthly = months.is_unique and len(set(self.labels.day)) == 1  # type: ignore[attr-defined]
-        return int((months[-1] - months[0]).n) + 1 - len(months) if monthly else 0
+        return int(steps.sum() // steps.min()) - len(steps)
+
+    def _ordinals(self) -> np.ndarray:
+        """Whole numbers that count the periods: themselves, ordinals of periods, months or days."""
+        if self.kind == "number":
+            return self.labels.to_numpy()
+        if isinstance(self.labels, pd.PeriodIndex):
+            return np.array([period.ordinal for period in self.labels])
+        dates = pd.DatetimeIndex(self.labels)
+        if len(set(dates.day)) == 1 and pd.PeriodIndex(dates, freq="M").is_unique:
+            return np.asarray(dates.year * 12 + dates.month)
+        return np.asarray((dates - dates[0]) // pd.Timedelta(seconds=1))
 
     def _starts(self) -> Any:
         return self.axis()

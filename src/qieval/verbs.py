@@ -36,7 +36,7 @@ def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) ->
 
     >>> import qieval as qe
     >>> data = qe.simulate_panel(n_units=60, n_periods=8, n_treated=30, effect=2.0, seed=1)
-    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=5)
+    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=4)
     >>> bool(abs(qe.estimate(design, data).estimates.loc[0, "estimate"] - 2) < 1)
     True
     """
@@ -73,7 +73,7 @@ def diagnose(result: Result, data: Data) -> Checks:
             " examine another study. Give the data that were estimated, or estimate again."
         )
     study = Study(result, frame, method.parse(result.design, frame), method.refit)
-    found = tuple(check(study) for check in tqdm(method.checks, desc="checks", leave=False))
+    found = tuple(check(study) for check in tqdm(method.checks, desc="checks", leave=False, delay=1))
     return Checks(found, method.assumptions, result.design.arguments)
 
 
@@ -104,8 +104,8 @@ def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[
 
     >>> import qieval as qe
     >>> data = qe.simulate_panel(n_units=40, n_periods=8, n_treated=20, effect=2.0, seed=1)
-    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=5)
-    >>> len(qe.vary(design, data, start=[4, 6]).table)
+    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=4)
+    >>> len(qe.vary(design, data, start=[3, 5]).table)
     3
     """
     known = [item for item, _ in design._declared()]
