@@ -1,20 +1,23 @@
 """qieval: from a question and a routine-data extract to a defensible estimate of whether a change in health care worked."""
 
-from qieval import data
-from qieval.catalogue import method_named, method_of, methods
+from qieval import data, markup
+from qieval.catalogue import CATALOGUE, Method, method_named, method_of, methods
 from qieval.check import Assumption, Check, Checks
 from qieval.data import Extract, example, examples, read, simulate, simulate_panel
 from qieval.design import Design
 from qieval.errors import DataError, DependencyError, DesignError, EstimationError, QievalError
 from qieval.fields import declared as fields_of
 from qieval.methods.difference_in_differences import DifferenceInDifferences
+from qieval.periods import periods_of
 from qieval.provenance import Protocol, lock
+from qieval.reports.report import Report, report
 from qieval.result import Result
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CATALOGUE",
     "Assumption",
     "Check",
     "Checks",
@@ -25,8 +28,10 @@ __all__ = [
     "DifferenceInDifferences",
     "EstimationError",
     "Extract",
+    "Method",
     "Protocol",
     "QievalError",
+    "Report",
     "Result",
     "Variation",
     "data",
@@ -37,12 +42,15 @@ __all__ = [
     "examples",
     "fields_of",
     "lock",
+    "markup",
     "method_named",
     "method_of",
     "methods",
+    "periods_of",
     "plot",
     "plots_of",
     "read",
+    "report",
     "simulate",
     "simulate_panel",
     "vary",

@@ -22,6 +22,7 @@ from qieval.diagnostics import (
     leave_one_out,
     parallel_trends,
     placebo,
+    power,
     scale,
 )
 from qieval.errors import DesignError, nearest
@@ -92,6 +93,7 @@ CATALOGUE: tuple[Method, ...] = (
             balance.balance_before,
             parallel_trends.trends_before,
             clusters.clusters_by_arm,
+            power.minimum_detectable_effect,
         ),
         plots=(trajectory, event_study),
         stem="difference_in_differences",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qieval.errors import DataError
 from qieval.text import listed
 
 ISO = re.compile(r"^\d{4}(-?Q[1-4]|-\d{2}|-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?)?$")
@@ -111,6 +112,23 @@ def read_periods(column: pd.Series[Any]) -> Periods:
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return Periods(sorted_labels, rank[codes], kind)
+
+
+def periods_of(column: pd.Series[Any]) -> list[int | str]:
+    """The periods of a time column in order, as a design's `start` states them: whole numbers, or text in ISO form.
+
+    Missing values are passed over. DataError when the column cannot be read as time.
+
+    >>> periods_of(pd.Series(["2022-05", "2022-04", "2022-05"]))
+    ['2022-04', '2022-05']
+    """
+    try:
+        found = read_periods(column.dropna())
+    except ValueError as cause:
+        raise DataError(
+            f"time: '{column.name}' cannot be used as time: {cause}.".replace("..", ".")
+        ) from cause
+    return [int(label) for label in found.labels] if found.kind == "number" else list(found.shown())
 
 
 def moments(stated: list[Any], dated: bool) -> list[Any]:

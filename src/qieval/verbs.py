@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from plotnine import ggplot
 
 Data = pd.DataFrame | Extract
+Item = TypeVar("Item")
+Progress = Callable[[int, int, str], None]
+"""Told (done, total, what) before each step of long work; without one a progress bar is shown."""
 
 
 def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) -> Result:
@@ -45,22 +48,35 @@ def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) ->
     return replace(result, record=_record(design, data, frame), protocol=protocol)
 
 
-def design_checks(design: Design, data: Data) -> Checks:
+def design_checks(design: Design, data: Data, *, progress: Progress | None = None) -> Checks:
     """Everything that can be known before outcomes after the start are looked at.
 
     Outcomes at or after the start are never read (not even to see whether they are missing), so these checks may
     decide about the design. Raises DataError when data and design do not fit.
+
+    >>> import qieval as qe
+    >>> data = qe.simulate_panel(n_units=60, n_periods=8, n_treated=30, seed=1)
+    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=4)
+    >>> qe.design_checks(design, data)["missing values"].verdict
+    'supports'
     """
     method = method_of(design)
     parsed = method.blind(design, _frame(data))
-    found = tuple(check(design, parsed) for check in method.design_checks)
+    found = tuple(check(design, parsed) for check in _each(method.design_checks, "design checks", progress))
     return Checks(found, title="Design checks, made without any outcome after the start")
 
 
-def diagnose(result: Result, data: Data) -> Checks:
+def diagnose(result: Result, data: Data, *, progress: Progress | None = None) -> Checks:
     """Examine every assumption of the method: the ledger. `data` are the data of the estimate.
 
     Raises DataError when the data are not those that the result was estimated from.
+
+    >>> import qieval as qe
+    >>> data = qe.simulate_panel(n_units=60, n_periods=8, n_treated=30, effect=2.0, seed=1)
+    >>> design = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=4)
+    >>> ledger = qe.diagnose(qe.estimate(design, data), data).ledger.set_index("assumption")
+    >>> ledger.loc["no spillover", "verdict"]
+    'untestable'
     """
     method = method_of(result.design)
     frame = _frame(data)
@@ -73,7 +89,7 @@ def diagnose(result: Result, data: Data) -> Checks:
             " examine another study. Give the data that were estimated, or estimate again."
         )
     study = Study(result, frame, method.parse(result.design, frame), method.refit)
-    found = tuple(check(study) for check in tqdm(method.checks, desc="checks", leave=False, delay=1))
+    found = tuple(check(study) for check in _each(method.checks, "checks", progress))
     return Checks(found, method.assumptions, result.design.arguments)
 
 
@@ -96,7 +112,14 @@ class Variation:
         return markup.card("Estimates under altered designs", markup.frame_table(shown))
 
 
-def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[Any]) -> Variation:
+def vary(
+    design: Design,
+    data: Data,
+    *,
+    cross: bool = False,
+    progress: Progress | None = None,
+    **fields: Iterable[Any],
+) -> Variation:
     """Estimate again with one field altered at a time (`cross=True`: all combinations of the given values).
 
     A design that cannot be estimated keeps its row, with the reason as its note. Progress is shown; an interruption
@@ -117,7 +140,7 @@ def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[
     changes: list[dict[str, Any]] = [{}, *_alterations(fields, cross)]
     rows = [
         row
-        for change in tqdm(changes, desc="vary", disable=len(changes) < 8, leave=False)
+        for change in _each(changes, "altered designs", progress)
         for row in _varied(design, frame, change)
     ]
     return Variation(design, pd.DataFrame(rows))
@@ -145,6 +168,17 @@ def plot(thing: Result | Check | Variation, kind: str | None = None) -> ggplot:
 def plots_of(result: Result) -> dict[str, ggplot]:
     """All plots of a result by name."""
     return {picture.__name__.replace("_", " "): picture(result) for picture in method_of(result.design).plots}
+
+
+def _each(items: Sequence[Item], what: str, progress: Progress | None) -> Iterator[Item]:
+    """The items one by one, with progress told to the caller or shown as a bar once it takes more than a second."""
+    if progress is None:
+        yield from tqdm(items, desc=what, leave=False, delay=1)
+        return
+    for done, item in enumerate(items):
+        progress(done, len(items), what)
+        yield item
+    progress(len(items), len(items), what)
 
 
 def _frame(data: Data) -> pd.DataFrame:

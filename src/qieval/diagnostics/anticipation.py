@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from qieval.check import Check
 from qieval.diagnostics.placebo import as_label
-from qieval.result import Study
+from qieval.result import Study, figures
 from qieval.text import number
 
 
@@ -18,7 +20,9 @@ def anticipation(study: Study) -> Check:
         return Check(name=name, assumption=assumption, verdict="information", text=text)
     moment = as_label(panel, last)
     found = study.again(start=moment, last_period=moment, anticipation=0, events={})
-    table = found.to_frame().T.assign(label=f"{panel.periods.shown()[last]} against earlier periods")
+    table = pd.DataFrame(
+        [{"label": f"{panel.periods.shown()[last]} against earlier periods", **figures(found)}]
+    )
     moved = bool(found["p_value"] < 1 - study.design.level)
     text = (
         "In the last period before the start the treated differ from their earlier course by"
@@ -35,6 +39,6 @@ def anticipation(study: Study) -> Check:
         assumption=assumption,
         verdict="concern" if moved else "supports",
         text=text,
-        table=table[["label", "estimate", "conf_low", "conf_high", "p_value"]],
+        table=table,
         picture="intervals",
     )

@@ -128,7 +128,7 @@ def estimate(design: DifferenceInDifferences, frame: pd.DataFrame, *, brief: boo
         event = _event_study(design, panel, last_before)
         periods = _event_rows(design, panel, event)
         estimates = pd.concat([estimates, periods], ignore_index=True)
-        series = _series(panel, event, periods)
+        series = _series(design, panel, event, analytic=bool(periods["band_low"].notna().any()))
     return Result(
         design=design,
         headline=_headline(design, panel, inference, float(fit.beta[0]), expected),
@@ -301,23 +301,43 @@ def _for_few_clusters(
     rows.loc[row, ["band_low", "band_high"]] = np.nan
 
 
-def _series(panel: Panel, event: EventStudy, rows: pd.DataFrame) -> pd.DataFrame:
-    """Weighted group means by period; for the treated also observed less effect, from the reference period on."""
+def _series(design: DifferenceInDifferences, panel: Panel, event: EventStudy, analytic: bool) -> pd.DataFrame:
+    """Weighted group means by period, and what the treated would have shown had they changed as the others did.
+
+    The counterfactual takes the groups' mean distance before the start as the distance that would have lasted, as the
+    average effect does. Its band is pointwise, and left out where clusters are too few for it.
+    """
     weight = np.ones(len(panel.unit)) if panel.weights is None else panel.weights
     cell = panel.treated * panel.n_periods + panel.time
     total = np.bincount(cell, weight, 2 * panel.n_periods)
     with np.errstate(invalid="ignore"):
         mean = (np.bincount(cell, weight * panel.outcome, 2 * panel.n_periods) / total).reshape(2, -1)
-    effect, low, high = (np.full(panel.n_periods, np.nan) for _ in range(3))
-    reference = event.reference + panel.start
-    for held, name in ((effect, "estimate"), (low, "conf_low"), (high, "conf_high")):
-        held[event.at + panel.start] = rows[name]
-        held[reference] = 0.0
-        held[:reference] = np.nan
+    gap, std_error = _distance_from_before(panel, event)
+    half = (
+        t_interval(gap, std_error, event.df, design.level).high - gap
+        if analytic
+        else np.full(len(gap), np.nan)
+    )
     axis = panel.periods.axis()
     nothing = np.full(panel.n_periods, np.nan)
-    treated = _series_rows(axis, "treated", mean[1], (mean[1] - effect, mean[1] - high, mean[1] - low))
+    expected = mean[1] - gap
+    treated = _series_rows(axis, "treated", mean[1], (expected, expected - half, expected + half))
     return pd.concat([treated, _series_rows(axis, "comparison", mean[0], (nothing,) * 3)], ignore_index=True)
+
+
+def _distance_from_before(panel: Panel, event: EventStudy) -> tuple[np.ndarray, np.ndarray]:
+    """The effect in each period less its mean over the periods before the start (T,), with standard errors."""
+    reference = event.reference + panel.start
+    effect = np.insert(event.estimate, reference, 0.0)
+    covariance = np.insert(np.insert(event.covariance, reference, 0.0, axis=0), reference, 0.0, axis=1)
+    known = np.isfinite(effect)
+    before = known & (np.arange(panel.n_periods) <= reference)
+    contrast = np.eye(panel.n_periods) - before / before.sum()
+    gap = np.where(known, contrast @ np.where(known, effect, 0.0), np.nan)
+    variance = np.einsum(
+        "ij,jk,ik->i", contrast, np.where(np.isfinite(covariance), covariance, 0.0), contrast
+    )
+    return gap, np.sqrt(np.where(known & (variance > 0), variance, np.nan))
 
 
 def _series_rows(

@@ -63,6 +63,6 @@ def event_study(result: Result) -> ggplot:
                 " parallel."
             ),
             x="periods since the start",
-            y=design.measured_in or design.outcome,
+            y=theme.axis_title(design.measured_in or design.outcome),
         )
     )

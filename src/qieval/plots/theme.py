@@ -45,6 +45,11 @@ def wrap(text: str, width: int = 120) -> str:
     return "\n".join(textwrap.wrap(text, width))
 
 
+def axis_title(words: str) -> str:
+    """The title of an upright axis, broken so that it fits beside the plot."""
+    return wrap(words.replace("_", " "), 38)
+
+
 def wide_axis(values: Any) -> Any:
     """The breaks and labels of a time axis: dates as months or years, whole numbers as they are."""
     import pandas as pd

@@ -37,11 +37,11 @@ def trajectory(result: Result) -> ggplot:
             "Dotted: what the treated units would have shown had they changed as the comparison units did."
         ),
         caption=theme.wrap(
-            "Means of the units in each group. The band shows pointwise intervals. The solid vertical line"
-            " marks the start."
+            "Means of the units in each group. The dotted line keeps the groups' mean distance before the start; its band"
+            " shows pointwise intervals. The solid vertical line marks the start."
         ),
         x=design.time,
-        y=design.measured_in or design.outcome,
+        y=theme.axis_title(design.measured_in or design.outcome),
     )
 
 
@@ -90,7 +90,7 @@ def _lines(long: pd.DataFrame, times: pd.Series[Any]) -> list[Any]:
         geom_point(points, aes("time", "shown", color="group", shape="group"), size=size),
         scale_color_manual(values=[theme.GROUP_COLOURS[name] for name in present], breaks=present),
         scale_linetype_manual(values=[theme.GROUP_LINES[name] for name in present], breaks=present),
-        scale_shape_manual(values=[theme.GROUP_SHAPES[name] for name in present], breaks=present, guide=None),
+        scale_shape_manual(values=[theme.GROUP_SHAPES[name] for name in present], breaks=present),
         theme.wide_axis(times),
         theme.house_theme(),
     ]
@@ -104,7 +104,7 @@ def _marks(series: pd.DataFrame, design: Any) -> list[Any]:
     marks = [geom_vline(xintercept=start, color=theme.INK, size=0.7)]
     if not design.events:
         return marks
-    top = series[["observed", "counterfactual"]].max().max()
+    top = series[["observed", "counterfactual", "conf_high"]].max().max()
     happened = pd.DataFrame(
         {"time": moments(list(design.events), dated), "said": list(design.events.values()), "top": top}
     )
