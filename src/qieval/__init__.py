@@ -1,4 +1,5 @@
-"""qieval: from a question and a routine-data extract to a defensible estimate of whether a change in health care worked."""
+"""qieval: from a question and a routine-data extract to a defensible estimate of whether a change in health
+care worked."""
 
 from qieval import data, markup
 from qieval.catalogue import CATALOGUE, Method, method_named, method_of, methods

@@ -1,4 +1,5 @@
-"""The methods, one entry each: read by the verbs, the chooser, the command line, the contract tests and the README."""
+"""The methods, one entry each: read by the verbs, the chooser, the command line, the contract tests and the
+README."""
 
 from __future__ import annotations
 
@@ -40,8 +41,9 @@ DesignCheck = Callable[[Any, Panel], Check]
 class Method:
     """One method: its design, how it estimates, what it takes for granted, what is checked and drawn.
 
-    `refit` gives the overall estimate only, for loops. `parse` turns a frame into arrays; `blind` does so without outcomes after the start, for `design_checks`. `question` is what a user would ask;
-    `strengths` and `limits` are those of Clarke et al. 2019, table 2, in our words.
+    `refit` gives the overall estimate only, for loops. `parse` turns a frame into arrays; `blind` does so
+    without outcomes after the start, for `design_checks`. `question` is what a user would ask; `strengths`
+    and `limits` are those of Clarke et al. 2019, table 2, in our words.
     """
 
     design: type[Design]
@@ -123,7 +125,8 @@ def method_of(design: Design | type[Design]) -> Method:
 
 
 def method_named(name: str) -> Method:
-    """The entry by the name of its design, its title or its stem ('difference_in_differences'); case does not matter."""
+    """The entry by the name of its design, its title or its stem ('difference_in_differences'); case does
+    not matter."""
     wanted = name.lower().replace("-", "_").replace(" ", "_")
     for method in CATALOGUE:
         if wanted in (

@@ -12,16 +12,17 @@ from qieval import markup
 
 Verdict = Literal["supports", "concern", "information", "untestable"]
 WEIGHT: Mapping[str, int] = {"concern": 3, "information": 2, "supports": 1}
-"""The verdict on an assumption is the most cautious one of its checks: it is supported only if every check supports it."""
+"""The verdict on an assumption is the most cautious one of its checks: it is supported only if every check
+supports it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assumption:
     """What a method takes for granted.
 
-    name: short, the key under which a design's `arguments` are written. testable: whether any data can speak against
-    it; an assumption that is not testable is shown as untestable whatever the checks say. consequence: what goes wrong
-    when it fails. source: where the literature says so.
+    name: short, the key under which a design's `arguments` are written. testable: whether any data can
+    speak against it; an assumption that is not testable is shown as untestable whatever the checks say.
+    consequence: what goes wrong when it fails. source: where the literature says so.
     """
 
     name: str
@@ -34,9 +35,11 @@ class Assumption:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Check:
-    """One examination of one assumption: verdict, one plain sentence, evidence table and the name of its picture.
+    """One examination of one assumption: verdict, one plain sentence, evidence table and the name of its
+    picture.
 
-    The table may be None when the sentence says everything. `picture` names a plot of the method that shows the same.
+    The table may be None when the sentence says everything. `picture` names a plot of the method that shows
+    the same.
     """
 
     name: str
@@ -64,7 +67,8 @@ class Check:
 class Checks:
     """All checks of a study with the assumptions that they speak to. Iterate over it, or take one by name.
 
-    `ledger` has one row per assumption: assumption, verdict, text, argument, checks, statement, consequence, source.
+    `ledger` has one row per assumption: assumption, verdict, text, argument, checks, statement,
+    consequence, source.
     """
 
     checks: tuple[Check, ...]
@@ -160,12 +164,11 @@ def _ledger_row(row: pd.Series[str]) -> str:
     argued = ""
     if row["argument"]:
         argued = f"<div class='qieval-note'><i>Argument:</i> {markup.escape(row['argument'])}</div>"
-    return (
-        f"<tr><td>{markup.badge(row['verdict'])}</td><td><b>{markup.escape(row['assumption'])}</b><div"
-        f" class='qieval-note'>{markup.escape(row['statement'])}</div></td><td>{markup.escape(row['text'])}{argued}<div"
-        f" class='qieval-note'>If it fails: {markup.escape(row['consequence'])}"
-        f" ({markup.escape(row['source'])})</div></td></tr>"
-    )
+    escape = markup.escape
+    assumed = f"<b>{escape(row['assumption'])}</b><div class='qieval-note'>{escape(row['statement'])}</div>"
+    otherwise = f"If it fails: {escape(row['consequence'])} ({escape(row['source'])})"
+    seen = f"{escape(row['text'])}{argued}<div class='qieval-note'>{otherwise}</div>"
+    return f"<tr><td>{markup.badge(row['verdict'])}</td><td>{assumed}</td><td>{seen}</td></tr>"
 
 
 def _verdict(assumption: Assumption, found: list[Check]) -> str:

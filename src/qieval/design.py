@@ -17,7 +17,8 @@ from qieval.fields import choice, column, columns, number, text, texts, value, v
 
 
 class Words(dict[str, str]):
-    """Words of the user by heading; cannot be changed, so that a design stays what it was when it was locked."""
+    """Words of the user by heading; cannot be changed, so that a design stays what it was when it was
+    locked."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError(
@@ -37,8 +38,9 @@ class Words(dict[str, str]):
 class Design:
     """What every design states, whatever its method.
 
-    Validation reads the declarations of the fields; a DesignError lists all problems at once. `repr(design)` is
-    Python that rebuilds the design and `to_dict()` is ready for JSON, so a study's protocol can be stored and compared.
+    Validation reads the declarations of the fields; a DesignError lists all problems at once.
+    `repr(design)` is Python that rebuilds the design and `to_dict()` is ready for JSON, so a study's
+    protocol can be stored and compared.
     """
 
     method: ClassVar[str] = "design"

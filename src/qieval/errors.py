@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 class QievalError(Exception):
     """Base of all deliberate errors. Its text says what is wrong, why it matters and what to do.
 
-    `problems` lists each problem on its own, so that a form can show it beside the field it concerns: a problem
-    starts with the field's name and a colon.
+    `problems` lists each problem on its own, so that a form can show it beside the field it concerns: a
+    problem starts with the field's name and a colon.
 
     >>> QievalError(["start: no period lies before it.", "level: 95 is not below 1."]).problems[1]
     'level: 95 is not below 1.'

@@ -1,4 +1,5 @@
-"""What a field of a design may declare. Validation, forms, documentation and report text read the same declaration."""
+"""What a field of a design may declare. Validation, forms, documentation and report text read the same
+declaration."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ METADATA_KEY = "qieval"
 class Field:
     """The declaration of one field: its role, what it means, and what it may hold.
 
-    `step` says where a guided study asks for it: with the question, with the data, or with the analysis options.
+    `step` says where a guided study asks for it: with the question, with the data, or with the analysis
+    options.
     """
 
     role: Role

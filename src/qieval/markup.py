@@ -10,20 +10,28 @@ import pandas as pd
 from qieval.text import Count, number
 
 STYLE = """
-.qieval-card{font-family:system-ui,'Segoe UI',Arial,sans-serif;border:1px solid #c8d3de;border-left:4px solid #005eb8;
-border-radius:4px;padding:.6em .9em;margin:.4em 0;color:#212b32;background:#fff;max-width:60em;line-height:1.45}
-.qieval-card h4{margin:.1em 0 .5em;font-size:1.05em;color:#003087}
-.qieval-card table{border-collapse:collapse;font-size:.92em;margin:.3em 0}
-.qieval-card th,.qieval-card td{padding:.25em .7em .25em 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
-.qieval-card th{color:#425563;font-weight:600}
-.qieval-card td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.qieval-badge{display:inline-block;padding:.05em .5em;border-radius:.8em;font-size:.85em;white-space:nowrap;border:1px solid}
-.qieval-badge.supports{color:#00524a;border-color:#00a499;background:#e3f4f2}
-.qieval-badge.concern{color:#8a3b00;border-color:#d55e00;background:#fdeee2}
-.qieval-badge.information{color:#003087;border-color:#41b6e6;background:#e8f4fb}
-.qieval-badge.untestable{color:#425563;border-color:#768692;background:#f0f2f4;border-style:dashed}
-.qieval-note{color:#425563;font-size:.92em}
-.qieval-headline{font-size:1.08em}
+.qieval-card {
+  font-family: system-ui, 'Segoe UI', Arial, sans-serif; line-height: 1.45; max-width: 60em;
+  border: 1px solid #c8d3de; border-left: 4px solid #005eb8; border-radius: 4px;
+  padding: .6em .9em; margin: .4em 0; color: #212b32; background: #fff;
+}
+.qieval-card h4 { margin: .1em 0 .5em; font-size: 1.05em; color: #003087; }
+.qieval-card table { border-collapse: collapse; font-size: .92em; margin: .3em 0; }
+.qieval-card th, .qieval-card td {
+  padding: .25em .7em .25em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e3e8ee;
+}
+.qieval-card th { color: #425563; font-weight: 600; }
+.qieval-card td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.qieval-badge {
+  display: inline-block; padding: .05em .5em; border-radius: .8em; font-size: .85em;
+  white-space: nowrap; border: 1px solid;
+}
+.qieval-badge.supports { color: #00524a; border-color: #00a499; background: #e3f4f2; }
+.qieval-badge.concern { color: #8a3b00; border-color: #d55e00; background: #fdeee2; }
+.qieval-badge.information { color: #003087; border-color: #41b6e6; background: #e8f4fb; }
+.qieval-badge.untestable { color: #425563; border-color: #768692; background: #f0f2f4; border-style: dashed; }
+.qieval-note { color: #425563; font-size: .92em; }
+.qieval-headline { font-size: 1.08em; }
 """
 
 BADGES = {
@@ -50,7 +58,8 @@ def badge(verdict: str) -> str:
 
 
 def card(title: str, body: str) -> str:
-    """A framed block with its own style, as shown in a notebook. `body` is HTML that was escaped by its maker."""
+    """A framed block with its own style, as shown in a notebook. `body` is HTML that was escaped by its
+    maker."""
     return f"<style>{STYLE}</style><div class='qieval-card'><h4>{escape(title)}</h4>{body}</div>"
 
 

@@ -20,8 +20,8 @@ ADVICE = "Use whole numbers, dates, or text such as 2022, 2022Q2, 2022-04 or 202
 class Periods:
     """The periods of a data set in order.
 
-    labels (T,): Index of int, Timestamp or Period, sorted; code (n,): the position of each row's period in it.
-    `kind` is 'number', 'date' or 'period'.
+    labels (T,): Index of int, Timestamp or Period, sorted; code (n,): the position of each row's period in
+    it. `kind` is 'number', 'date' or 'period'.
     """
 
     labels: pd.Index[Any]
@@ -60,7 +60,8 @@ class Periods:
     def gaps(self) -> int:
         """How many periods are missing between the first and the last, if they follow a rhythm; else 0.
 
-        The rhythm is the shortest distance between neighbours; dates on the same day of each month count in months.
+        The rhythm is the shortest distance between neighbours; dates on the same day of each month count in
+        months.
         """
         steps = np.diff(self._ordinals())
         if not len(steps) or (steps % steps.min()).any():
@@ -100,7 +101,8 @@ class Periods:
 
 
 def read_periods(column: pd.Series[Any]) -> Periods:
-    """Read a time column without missing values. ValueError says which values cannot be read and what to write instead."""
+    """Read a time column without missing values. ValueError says which values cannot be read and what to
+    write instead."""
     if pd.api.types.is_bool_dtype(column):
         raise ValueError(f"it holds true and false, which are not periods. {ADVICE}")
     codes, uniques = pd.factorize(column, sort=False)
@@ -115,7 +117,8 @@ def read_periods(column: pd.Series[Any]) -> Periods:
 
 
 def periods_of(column: pd.Series[Any]) -> list[int | str]:
-    """The periods of a time column in order, as a design's `start` states them: whole numbers, or text in ISO form.
+    """The periods of a time column in order, as a design's `start` states them: whole numbers, or text in
+    ISO form.
 
     Missing values are passed over. DataError when the column cannot be read as time.
 
@@ -132,7 +135,8 @@ def periods_of(column: pd.Series[Any]) -> list[int | str]:
 
 
 def moments(stated: list[Any], dated: bool) -> list[Any]:
-    """Stated moments (a start, events) as positions on a plot's axis: timestamps when it is `dated`, else numbers.
+    """Stated moments (a start, events) as positions on a plot's axis: timestamps when it is `dated`, else
+    numbers.
 
     >>> moments(["2022-04"], True), moments(["4"], False)
     ([Timestamp('2022-04-01 00:00:00')], [4.0])

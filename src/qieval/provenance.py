@@ -1,4 +1,5 @@
-"""What makes a study reproducible: fingerprints of data, versions, and protocols that were locked beforehand."""
+"""What makes a study reproducible: fingerprints of data, versions, and protocols that were locked
+beforehand."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ def versions() -> dict[str, str]:
 def fingerprint(frame: pd.DataFrame, columns: Iterable[str]) -> str:
     """A sha256 of the used columns that does not depend on the order of rows or columns.
 
-    Rows are hashed one by one and the sorted hashes are hashed again: equal data give equal fingerprints, and no
-    value can be read back from it.
+    Rows are hashed one by one and the sorted hashes are hashed again: equal data give equal fingerprints,
+    and no value can be read back from it.
 
     >>> frame = pd.DataFrame({"a": [1, 2], "b": [3.0, 4.0]})
     >>> fingerprint(frame, ["a", "b"]) == fingerprint(frame.iloc[::-1], ["b", "a"])
@@ -53,7 +54,8 @@ def fingerprint(frame: pd.DataFrame, columns: Iterable[str]) -> str:
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Record:
-    """Where a result came from: data fingerprint, source, attrition, seed, versions and time. No rows of data."""
+    """Where a result came from: data fingerprint, source, attrition, seed, versions and time. No rows of
+    data."""
 
     fingerprint: str
     rows: int
@@ -84,7 +86,8 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Protocol:
-    """A design that was fixed at a stated time. Its sha256 covers the design and nothing else, so the same design
+    """A design that was fixed at a stated time. Its sha256 covers the design and nothing else, so the same
+    design
     always has the same hash; `save` and `load` keep it in a small JSON file.
 
     >>> from qieval import DifferenceInDifferences
@@ -164,7 +167,8 @@ class Protocol:
 
 
 def lock(design: Design) -> Protocol:
-    """Fix a design before outcomes are looked at: canonical JSON, its sha256, the time and the package versions."""
+    """Fix a design before outcomes are looked at: canonical JSON, its sha256, the time and the package
+    versions."""
     stored = design.to_dict()
     made = datetime.now(UTC).isoformat(timespec="seconds")
     return Protocol(design=stored, sha256=_seal(stored), locked=made, versions=versions())

@@ -1,4 +1,5 @@
-"""Results: estimates, series, weights and facts of one analysis. Aggregates, never rows of people (weights excepted)."""
+"""Results: estimates, series, weights and facts of one analysis. Aggregates, never rows of people (weights
+excepted)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from qieval.shapes import Panel
 
 
 class Table:
-    """A table with agreed columns: checked when stored, handed out as a copy (free under pandas copy-on-write)."""
+    """A table with agreed columns: checked when stored, handed out as a copy (free under pandas copy-on-
+    write)."""
 
     def __init__(self, *columns: str) -> None:
         self.columns = columns
@@ -45,11 +47,12 @@ class Table:
 class Result:
     """What an estimate gives, for every method the same.
 
-    headline: one sentence in natural units with its interval. estimates: one row per term (`at` is the event time or
-    other position, NaN where there is none). series: observed and counterfactual by time and group. weights: by row
-    label. facts: named single values. notes: whatever deserved a warning. protocol: what was locked beforehand, and
-    `changes` each field that differs from it. record: fingerprint, versions, seed. `kernel` holds what later steps of
-    the same method need (covariances, scores); it is never printed, reported or exported.
+    headline: one sentence in natural units with its interval. estimates: one row per term (`at` is the
+    event time or other position, NaN where there is none). series: observed and counterfactual by time and
+    group. weights: by row label. facts: named single values. notes: whatever deserved a warning. protocol:
+    what was locked beforehand, and `changes` each field that differs from it. record: fingerprint,
+    versions, seed. `kernel` holds what later steps of the same method need (covariances, scores); it is
+    never printed, reported or exported.
     """
 
     design: Design
@@ -69,7 +72,8 @@ class Result:
 
     @property
     def changes(self) -> tuple[tuple[str, Any, Any], ...]:
-        """Each field changed since the protocol was locked: (field, as locked, as now); empty when as locked."""
+        """Each field changed since the protocol was locked: (field, as locked, as now); empty when as
+        locked."""
         return () if self.protocol is None else self.protocol.changes(self.design)
 
     @property
@@ -115,9 +119,9 @@ def main_estimates(result: Result) -> pd.DataFrame | None:
 class EventStudy:
     """Effects by period relative to the start, with their covariance: what tests of trends work on.
 
-    at (m,): periods relative to the start, without the reference; estimate (m,); covariance (m, m); df: degrees of
-    freedom of t; reference: the relative period to which all are compared; degenerate (m,): where no variance can be
-    computed, because the effect lies in a single cluster.
+    at (m,): periods relative to the start, without the reference; estimate (m,); covariance (m, m); df:
+    degrees of freedom of t; reference: the relative period to which all are compared; degenerate (m,):
+    where no variance can be computed, because the effect lies in a single cluster.
     """
 
     at: np.ndarray
@@ -134,7 +138,8 @@ Refit = Callable[[Any, pd.DataFrame], Result]
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a check may look at: the result, its data (as given and parsed), and how to estimate an altered design."""
+    """What a check may look at: the result, its data (as given and parsed), and how to estimate an altered
+    design."""
 
     result: Result
     frame: pd.DataFrame

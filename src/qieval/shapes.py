@@ -22,10 +22,10 @@ MOST_CATEGORIES = 50
 class Panel:
     """Rows of a unit-by-period data set, sorted by unit and period, as arrays of length n.
 
-    unit, time: codes into `units` and `periods.labels`. treated, after: bool. y is None where outcomes may not be seen
-    (see `blind`). x (n, k) with `x_names`; baseline (n, b) with `baseline_names`. cluster: codes of `n_clusters`
-    clusters. start: code of the first period with the intervention. losses: rows left out, by reason. row: the position
-    of each row in the frame it came from.
+    unit, time: codes into `units` and `periods.labels`. treated, after: bool. y is None where outcomes may
+    not be seen (see `blind`). x (n, k) with `x_names`; baseline (n, b) with `baseline_names`. cluster:
+    codes of `n_clusters` clusters. start: code of the first period with the intervention. losses: rows left
+    out, by reason. row: the position of each row in the frame it came from.
     """
 
     units: pd.Index[Any]
@@ -82,10 +82,11 @@ class Panel:
 
 
 def panel(design: PanelDesign, frame: pd.DataFrame, *, repeats: bool = False) -> Panel:
-    """Parse a frame for a panel design. DataError lists everything that does not fit, each problem with its column.
+    """Parse a frame for a panel design. DataError lists everything that does not fit, each problem with its
+    column.
 
-    `repeats` allows several rows of a unit in a period (repeated cross-sections) and treatment that differs inside a
-    unit. Missing values are refused or their rows left out and counted, as the design says.
+    `repeats` allows several rows of a unit in a period (repeated cross-sections) and treatment that differs
+    inside a unit. Missing values are refused or their rows left out and counted, as the design says.
     """
     return _parse(design, frame, repeats=repeats, blind=False)
 

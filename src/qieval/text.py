@@ -15,7 +15,8 @@ class Count(int):
 
 
 class Counted(str):
-    """A sentence made from a template and counts. It prints in full; `rendered` lets the caller replace small counts.
+    """A sentence made from a template and counts. It prints in full; `rendered` lets the caller replace
+    small counts.
 
     >>> sentence = Counted("{lost} rows were left out.", lost=Count(3))
     >>> sentence
@@ -28,6 +29,7 @@ class Counted(str):
     counts: dict[str, Count]
 
     def __new__(cls, template: str, **counts: Count) -> Counted:
+        """A sentence that remembers its template and its counts."""
         made = super().__new__(cls, template.format(**{key: f"{int(n):,}" for key, n in counts.items()}))
         made.template = template
         made.counts = counts

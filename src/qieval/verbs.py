@@ -33,9 +33,10 @@ Progress = Callable[[int, int, str], None]
 def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) -> Result:
     """Estimate the effect that a design defines.
 
-    data: a pandas DataFrame or an Extract; it is never altered. protocol: what `lock` returned beforehand; the result
-    says whether the design is as locked, or lists each field changed since. Missing values: as `design.missing` says.
-    Raises DataError when data and design do not fit, EstimationError when no estimate can be computed.
+    data: a pandas DataFrame or an Extract; it is never altered. protocol: what `lock` returned beforehand;
+    the result says whether the design is as locked, or lists each field changed since. Missing values: as
+    `design.missing` says. Raises DataError when data and design do not fit, EstimationError when no
+    estimate can be computed.
 
     >>> import qieval as qe
     >>> data = qe.simulate_panel(n_units=60, n_periods=8, n_treated=30, effect=2.0, seed=1)
@@ -51,8 +52,8 @@ def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) ->
 def design_checks(design: Design, data: Data, *, progress: Progress | None = None) -> Checks:
     """Everything that can be known before outcomes after the start are looked at.
 
-    Outcomes at or after the start are never read (not even to see whether they are missing), so these checks may
-    decide about the design. Raises DataError when data and design do not fit.
+    Outcomes at or after the start are never read (not even to see whether they are missing), so these
+    checks may decide about the design. Raises DataError when data and design do not fit.
 
     >>> import qieval as qe
     >>> data = qe.simulate_panel(n_units=60, n_periods=8, n_treated=30, seed=1)
@@ -97,8 +98,8 @@ def diagnose(result: Result, data: Data, *, progress: Progress | None = None) ->
 class Variation:
     """Estimates under altered designs: one row per design and overall term, the design as stated first.
 
-    Columns of `table`: label, one column per altered field, term, estimate, std_error, conf_low, conf_high, p_value,
-    note (why there is no estimate, where there is none).
+    Columns of `table`: label, one column per altered field, term, estimate, std_error, conf_low, conf_high,
+    p_value, note (why there is no estimate, where there is none).
     """
 
     design: Design
@@ -122,8 +123,8 @@ def vary(
 ) -> Variation:
     """Estimate again with one field altered at a time (`cross=True`: all combinations of the given values).
 
-    A design that cannot be estimated keeps its row, with the reason as its note. Progress is shown; an interruption
-    by the keyboard stops the loop.
+    A design that cannot be estimated keeps its row, with the reason as its note. Progress is shown; an
+    interruption by the keyboard stops the loop.
 
     >>> import qieval as qe
     >>> data = qe.simulate_panel(n_units=40, n_periods=8, n_treated=20, effect=2.0, seed=1)
@@ -171,7 +172,8 @@ def plots_of(result: Result) -> dict[str, ggplot]:
 
 
 def _each(items: Sequence[Item], what: str, progress: Progress | None) -> Iterator[Item]:
-    """The items one by one, with progress told to the caller or shown as a bar once it takes more than a second."""
+    """The items one by one, with progress told to the caller or shown as a bar once it takes more than a
+    second."""
     if progress is None:
         yield from tqdm(items, desc=what, leave=False, delay=1)
         return

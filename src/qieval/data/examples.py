@@ -117,8 +117,8 @@ def _castle(frame: pd.DataFrame) -> pd.DataFrame:
 
 _EXAMPLES = {
     "pilot": Example(
-        "Simulated: 24 of 60 general practices start a pilot in April 2022 that lowers emergency admissions to "
-        "0.85 of what they would have been; practice by month. The truth is in simulate(seed=3).truth.",
+        "Simulated: 24 of 60 general practices start a pilot in April 2022 that lowers emergency "
+        "admissions to 0.85 of what they would have been; practice by month. Truth: simulate(seed=3).truth.",
         2160,
         14,
         "difference-in-differences, synthetic control, interrupted time series",

@@ -11,7 +11,8 @@ from qieval.text import number
 
 
 def anticipation(study: Study) -> Check:
-    """Pretend that the intervention began in the last period before the start, with all earlier periods as before."""
+    """Pretend that the intervention began in the last period before the start, with all earlier periods as
+    before."""
     panel = study.panel
     last = panel.start - 1 - int(getattr(study.design, "anticipation", 0))
     name, assumption = "jump just before the start", "no anticipation"

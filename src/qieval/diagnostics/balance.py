@@ -17,9 +17,9 @@ NOTABLE = 0.1
 def balance_before(design: PanelDesign, panel: Panel) -> Check:
     """Standardised differences of covariates and of the outcome's level, from values before the start.
 
-    Unit means over the periods before the start; the difference of the groups' means is divided by the pooled standard
-    deviation sqrt((s1^2 + s0^2) / 2). Difference-in-differences does not need equal levels, but groups that are alike
-    are more likely to share their trend.
+    Unit means over the periods before the start; the difference of the groups' means is divided by the
+    pooled standard deviation sqrt((s1^2 + s0^2) / 2). Difference-in-differences does not need equal levels,
+    but groups that are alike are more likely to share their trend.
     """
     before = (panel.time < panel.start) & np.isfinite(panel.outcome)
     columns = {design.outcome: panel.outcome}
@@ -63,7 +63,8 @@ def _difference(panel: Panel, values: np.ndarray, before: np.ndarray) -> dict[st
 
 
 def unit_means(panel: Panel, values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of `values` over the given rows of each unit, and which of these unit means belong to treated rows.
+    """The mean of `values` over the given rows of each unit, and which of these unit means belong to
+    treated rows.
 
     Where a unit holds treated and other rows (repeated cross-sections) each part is a unit of its own.
     """

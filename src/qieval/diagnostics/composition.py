@@ -14,7 +14,8 @@ NAME, ASSUMPTION = "composition", "stable composition"
 
 
 def composition(study: Study) -> Check:
-    """The share of unit-period cells observed by group and time, and the estimate from units that are always observed."""
+    """The share of unit-period cells observed by group and time, and the estimate from units that are always
+    observed."""
     if getattr(study.design, "repeats", False):
         text = (
             "Other people are sampled in each period; whether they are alike can only be judged by their"

@@ -22,7 +22,7 @@ SHOWN = 12
 
 
 def leave_one_out(study: Study) -> Check:
-    """Estimate again without each cluster; in large data without the clusters whose change is most unusual."""
+    """Estimate again without each cluster; in large data without those whose change is most unusual."""
     panel, design = study.panel, study.design
     treated = np.bincount(panel.cluster, panel.treated, panel.n_clusters) > 0
     if treated.sum() == 1:
@@ -71,7 +71,8 @@ def _judged(study: Study, every: pd.DataFrame, shown: pd.DataFrame, tried: int) 
 
 
 def _unusual(study: Study) -> np.ndarray:
-    """How far the change of each cluster lies from the mean change of its arm, times its share of rows (clusters,)."""
+    """How far the change of each cluster lies from the mean change of its arm, times its share of rows
+    (clusters,)."""
     panel = study.panel
     weight = np.ones(len(panel.unit)) if panel.weights is None else panel.weights
     side = np.where(panel.after, 1.0, -1.0) * weight

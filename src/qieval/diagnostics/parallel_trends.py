@@ -24,7 +24,8 @@ NO_PROOF = "Passing is no proof: trends may still have parted after the start."
 
 @dataclass(frozen=True, eq=False)
 class _PreTest:
-    """The test of trends before the start that the number of clusters allows: joint, or of a straight drift only."""
+    """The test of trends before the start that the number of clusters allows: joint, or of a straight drift
+    only."""
 
     joint: bool
     estimate: np.ndarray
@@ -54,10 +55,11 @@ class _PreTest:
 
 
 def pre_trends(study: Study) -> Check:
-    """Test that the groups moved in parallel before the start: jointly, or for a straight drift if clusters are few.
+    """Test that the groups moved in parallel before the start: jointly, or for a straight drift if clusters
+    are few.
 
-    The joint test is Hotelling's (the covariance is estimated from the clusters); with fewer than four clusters per
-    period tested it says nothing, and the linear drift is tested instead.
+    The joint test is Hotelling's (the covariance is estimated from the clusters); with fewer than four
+    clusters per period tested it says nothing, and the linear drift is tested instead.
     """
     event: EventStudy = study.result.kernel
     before = _testable(event)
@@ -223,7 +225,7 @@ def _means(panel: Panel, seen: np.ndarray) -> pd.DataFrame:
 
 
 def _cluster_slopes(panel: Panel, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least-squares slope over time of each cluster seen in two periods or more, and which are treated."""
+    """The slope over time of each cluster seen in two periods or more, and which clusters are treated."""
     code, time, y = panel.cluster[seen], panel.time[seen].astype(float), panel.outcome[seen]
     count = np.maximum(np.bincount(code, minlength=panel.n_clusters), 1)
     centred = time - (np.bincount(code, time, panel.n_clusters) / count)[code]

@@ -19,7 +19,7 @@ FEWEST_FOR_PLACEBO_GROUPS = 8
 """With fewer comparison clusters the spread of placebo estimates is not worth showing."""
 
 TOO_WIDE = 1.5
-"""Placebo estimates that vary this many times more than the standard error says cast doubt on the interval."""
+"""Placebo estimates that vary this many times more than the standard error cast doubt on the interval."""
 
 
 def placebo_starts(study: Study) -> Check:
@@ -69,11 +69,12 @@ def _placebo_row(study: Study, code: int, last: int) -> dict[str, Any]:
 
 
 def placebo_groups(study: Study) -> Check:
-    """Give random groups of comparison clusters a pretended intervention: how much do such estimates vary by chance?
+    """Give random groups of comparison clusters a pretended intervention: how much do such estimates vary
+    by chance?
 
-    The mean change of each comparison cluster (after less before) is taken, and random groups as large as the treated
-    group are compared with the rest. Their spread, rescaled to the sizes of the real groups, should match the standard
-    error of the estimate.
+    The mean change of each comparison cluster (after less before) is taken, and random groups as large as
+    the treated group are compared with the rest. Their spread, rescaled to the sizes of the real groups,
+    should match the standard error of the estimate.
     """
     name, assumption = "placebo groups", "enough independent units for the interval"
     change, treated = cluster_changes(study.panel)
@@ -120,7 +121,7 @@ def placebo_groups(study: Study) -> Check:
 
 
 def cluster_changes(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
-    """Mean outcome after less before of each cluster seen in both (m,), and which clusters are treated (m,)."""
+    """Mean outcome after less before of each cluster seen in both (m,), and which are treated (m,)."""
     weight = np.ones(len(panel.unit)) if panel.weights is None else panel.weights
     cell = panel.cluster * 2 + panel.after
     total = np.bincount(cell, weight, 2 * panel.n_clusters).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""How large would the effect have to be to be seen? Judged before any outcome after the start is looked at."""
+"""How large must the effect be to be seen? Judged before any outcome after the start is looked at."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ MOST_SERIES = 2_000
 
 
 def minimum_detectable_effect(design: PanelDesign, panel: Panel) -> Check:
-    """Simulate the estimate from the periods before the start, and find the effect that 80% of studies would see.
+    """Simulate the estimate from the periods before the start, and find the effect that 80% of studies
+    would see.
 
-    Unadjusted difference in mean change with a cluster-robust test. In repeated cross-sections the series of a
-    cluster is its mean in each period.
+    Unadjusted difference in mean change with a cluster-robust test. In repeated cross-sections the series
+    of a cluster is its mean in each period.
     """
     periods = panel.start - int(getattr(design, "anticipation", 0))
     outcomes, treated, cluster = _series(design, panel, periods)
@@ -44,7 +45,9 @@ def minimum_detectable_effect(design: PanelDesign, panel: Panel) -> Check:
         f" {number(found.mde * scale, 2)} would be seen in 80% of studies like this one"
     )
     text += f" ({found.mde * scale / level:.0%} of the level before the start)." if level > 0 else "."
-    text += " A smaller true effect will often be missed, so a wide interval around zero is no evidence of no effect."
+    text += (
+        " A smaller true effect will often be missed: a wide interval around zero is no proof of no effect."
+    )
     return Check(
         name=NAME,
         assumption=ASSUMPTION,
@@ -62,7 +65,8 @@ def _curve(found: Power, scale: float) -> pd.DataFrame:
 
 
 def _series(design: PanelDesign, panel: Panel, periods: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcomes before the start (series, periods), NaN where not observed; which are treated; their clusters."""
+    """Outcomes before the start (series, periods), NaN where not observed; which are treated; their
+    clusters."""
     code = panel.cluster * 2 + panel.treated if getattr(design, "repeats", False) else panel.unit
     seen = (panel.time < periods) & np.isfinite(panel.outcome)
     size = int(code.max()) + 1

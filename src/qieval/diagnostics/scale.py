@@ -15,11 +15,13 @@ from qieval.text import number
 
 NAME, ASSUMPTION = "absolute or relative change", "trends are parallel on the scale used"
 ALIKE = 0.1
-"""Groups whose levels before the start differ by less than this share are parallel on both scales or on neither."""
+"""Groups whose levels before the start differ by less than this share are parallel on both scales or on
+neither."""
 
 
 def scale(study: Study) -> Check:
-    """Compare the groups' levels before the start, and the estimate with one on the logarithm of the outcome."""
+    """Compare the groups' levels before the start, and the estimate with one on the logarithm of the
+    outcome."""
     panel = study.panel
     means, treated = unit_means(panel, panel.outcome, ~panel.after)
     levels = means[treated].mean(), means[~treated].mean()

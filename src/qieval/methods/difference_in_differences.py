@@ -1,4 +1,5 @@
-"""Difference-in-differences with two groups: the change in the treated against the change in the comparison units."""
+"""Difference-in-differences with two groups: the change in the treated against the change in the comparison
+units."""
 
 from __future__ import annotations
 
@@ -32,16 +33,17 @@ __all__ = ["ASSUMPTIONS", "DifferenceInDifferences", "blind", "estimate", "parse
 class DifferenceInDifferences(PanelDesign):
     """Compare the change over time in treated units with the change in comparison units.
 
-    The effect is the average effect on the treated (ATT): the coefficient of treated x after in a regression with unit
-    and period effects (two-way fixed effects), exact for one common start. Periods within `anticipation` of the start
-    count neither as before nor as after. The event study gives the effect in each period relative to the last period
-    before the start (less `anticipation`).
+    The effect is the average effect on the treated (ATT): the coefficient of treated x after in a
+    regression with unit and period effects (two-way fixed effects), exact for one common start. Periods
+    within `anticipation` of the start count neither as before nor as after. The event study gives the
+    effect in each period relative to the last period before the start (less `anticipation`).
 
-    Intervals: `inference='analytic'` uses `variance` (by default cluster-robust, t with G-1 degrees of freedom, small
-    sample factor as in fixest); 'wild cluster bootstrap' and 'permutation' are valid with few clusters; 'automatic'
-    chooses by the number of clusters and says so. With `data='repeated cross-sections'` other people are sampled in
-    each period and the effects of the two groups take the place of unit effects; with 'repeated cross-sections of
-    units' people are sampled within units (practices, sites) that keep their own effects.
+    Intervals: `inference='analytic'` uses `variance` (by default cluster-robust, t with G-1 degrees of
+    freedom, small sample factor as in fixest); 'wild cluster bootstrap' and 'permutation' are valid with
+    few clusters; 'automatic' chooses by the number of clusters and says so. With `data='repeated cross-
+    sections'` other people are sampled in each period and the effects of the two groups take the place of
+    unit effects; with 'repeated cross- sections of units' people are sampled within units (practices,
+    sites) that keep their own effects.
 
     Missing values: see `missing`. Raises DesignError when fields contradict each other.
     Source: Angrist and Pischke 2009, chapter 5; checked against fixest 0.14 and linearmodels.
@@ -277,9 +279,11 @@ def _event_rows(design: DifferenceInDifferences, panel: Panel, event: EventStudy
 def _for_few_clusters(
     design: DifferenceInDifferences, panel: Panel, event: EventStudy, rows: pd.DataFrame, row: int, at: int
 ) -> None:
-    """Replace the interval of one period by one made for few clusters, where they are few; bands are then left out.
+    """Replace the interval of one period by one made for few clusters, where they are few; bands are then
+    left out.
 
-    It comes from the period and the reference period alone and is centred at the estimate of the full event study.
+    It comes from the period and the reference period alone and is centred at the estimate of the full event
+    study.
     """
     two = panel.where((panel.time == at + panel.start) | (panel.time == event.reference + panel.start))
     effects = two_way(_groups(design, two), two.time, two.weights)
@@ -302,10 +306,12 @@ def _for_few_clusters(
 
 
 def _series(design: DifferenceInDifferences, panel: Panel, event: EventStudy, analytic: bool) -> pd.DataFrame:
-    """Weighted group means by period, and what the treated would have shown had they changed as the others did.
+    """Weighted group means by period, and what the treated would have shown had they changed as the others
+    did.
 
-    The counterfactual takes the groups' mean distance before the start as the distance that would have lasted, as the
-    average effect does. Its band is pointwise, and left out where clusters are too few for it.
+    The counterfactual takes the groups' mean distance before the start as the distance that would have
+    lasted, as the average effect does. Its band is pointwise, and left out where clusters are too few for
+    it.
     """
     weight = np.ones(len(panel.unit)) if panel.weights is None else panel.weights
     cell = panel.treated * panel.n_periods + panel.time
@@ -326,7 +332,7 @@ def _series(design: DifferenceInDifferences, panel: Panel, event: EventStudy, an
 
 
 def _distance_from_before(panel: Panel, event: EventStudy) -> tuple[np.ndarray, np.ndarray]:
-    """The effect in each period less its mean over the periods before the start (T,), with standard errors."""
+    """Effects by period less their mean over the periods before the start (T,), with standard errors."""
     reference = event.reference + panel.start
     effect = np.insert(event.estimate, reference, 0.0)
     covariance = np.insert(np.insert(event.covariance, reference, 0.0, axis=0), reference, 0.0, axis=1)

@@ -1,4 +1,5 @@
-"""Which interval the average effect gets: analytic, wild cluster bootstrap, or permutation of treated clusters."""
+"""Which interval the average effect gets: analytic, wild cluster bootstrap, or permutation of treated
+clusters."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Inference:
 class _Clusters:
     """Cluster codes 0..G-1 of the rows of a fit, ordered by their outcomes so that labels do not matter.
 
-    code (rows given to the fit,): -1 for rows that the fit left out. treated (G,). mixed: how many hold both groups.
+    code (rows given to the fit,): -1 for rows that the fit left out. treated (G,). mixed: how many hold
+    both groups.
     """
 
     code: np.ndarray
@@ -58,7 +60,7 @@ def infer(design: Any, fit: Fit, panel: Panel, after: np.ndarray) -> Inference:
     """
     clusters = _clusters(fit, panel)
     wanted = _wanted(design, clusters)
-    analytic = _analytic(design, fit, clusters)
+    analytic = _analytic(design, fit, panel, clusters)
     if wanted == "permutation":
         return _permutation(design, fit, after, clusters, analytic)
     if wanted == "wild cluster bootstrap":
@@ -75,7 +77,7 @@ def infer_period(design: Any, fit: Fit, panel: Panel, after: np.ndarray) -> Infe
     wanted = _wanted(design, clusters)
     if wanted == "analytic" or fit.collinear[0]:
         return None
-    analytic = _analytic(design, fit, clusters)
+    analytic = _analytic(design, fit, panel, clusters)
     made = _permutation if wanted == "permutation" else _bootstrap
     return made(design, fit, after, clusters, analytic)
 
@@ -110,9 +112,8 @@ def _clusters(fit: Fit, panel: Panel) -> _Clusters:
     return _Clusters(code, ordered, int(((treated > 0) & (treated < rows)).sum()))
 
 
-def _analytic(design: Any, fit: Fit, clusters: _Clusters) -> Inference:
-    codes = np.where(clusters.code < 0, len(clusters.treated), clusters.code)
-    found = covariance(fit, design.variance, codes, design.small_sample)
+def _analytic(design: Any, fit: Fit, panel: Panel, clusters: _Clusters) -> Inference:
+    found = covariance(fit, design.variance, panel.cluster, design.small_sample)
     interval = t_interval(fit.beta[:1], found.std_error[:1], found.df, design.level)
     label = {
         "cluster": "cluster-robust t",
@@ -180,7 +181,7 @@ def _bootstrap(design: Any, fit: Fit, _: np.ndarray, clusters: _Clusters, analyt
         f"With {plural(found.n_clusters, 'cluster')} ({int(clusters.treated.sum()):,} treated) an ordinary"
         " cluster-robust interval would be too narrow; this one comes from a wild cluster bootstrap."
     ]
-    if not found.converged:
+    if not found.converged or not np.isfinite([found.low, found.high]).all():
         notes.append(
             "The bootstrap gives no bounded interval: the effect has no variance between clusters, or too few"
             " draws differ."

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def event_study(result: Result) -> ggplot:
-    """Estimates by period relative to the start: bars are pointwise intervals, the ribbon the simultaneous band."""
+    """Estimates by period relative to the start: bars are pointwise intervals, the ribbon the simultaneous
+    band."""
     from plotnine import (
         aes,
         geom_hline,

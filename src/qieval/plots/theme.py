@@ -1,4 +1,5 @@
-"""The house style: one theme, colours that colour-blind readers can tell apart, lines told apart by shape as well."""
+"""The house style: one theme, colours that colour-blind readers can tell apart, lines told apart by shape as
+well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The outcome of each group over time, with what the treated group would have shown without the intervention."""
+"""The outcome of each group over time, with what the treated group would have shown without the
+intervention."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ COUNTERFACTUAL = "treated, had nothing changed"
 
 
 def trajectory(result: Result) -> ggplot:
-    """Observed means by group, the counterfactual of the treated with its interval, the start and other events."""
+    """Observed means by group, the counterfactual of the treated with its interval, the start and other
+    events."""
     from plotnine import aes, geom_ribbon, ggplot, labs
 
     series = result.series
@@ -37,8 +39,8 @@ def trajectory(result: Result) -> ggplot:
             "Dotted: what the treated units would have shown had they changed as the comparison units did."
         ),
         caption=theme.wrap(
-            "Means of the units in each group. The dotted line keeps the groups' mean distance before the start; its band"
-            " shows pointwise intervals. The solid vertical line marks the start."
+            "Means of the units in each group. The dotted line keeps the groups' mean distance before the"
+            " start; its band shows pointwise intervals. The solid vertical line marks the start."
         ),
         x=design.time,
         y=theme.axis_title(design.measured_in or design.outcome),

@@ -1,0 +1,1 @@
+"""Kernels: arrays in, small frozen objects out. Nothing here imports pandas or the rest of qieval."""

@@ -1,0 +1,1 @@
+"""Reports: sections as data, kept free of small numbers, rendered to HTML or Markdown."""
