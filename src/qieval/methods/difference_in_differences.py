@@ -14,7 +14,7 @@ from qieval.design import PanelDesign
 from qieval.errors import DataError, EstimationError
 from qieval.fields import choice, number
 from qieval.methods.difference_in_differences_assumptions import ASSUMPTIONS
-from qieval.methods.difference_in_differences_inference import Inference, infer, infer_period
+from qieval.methods.difference_in_differences_inference import Inference, infer
 from qieval.numerics.absorb import Fit, TwoWay, fit_event, fit_static, two_way, within
 from qieval.numerics.covariance import covariance, t_interval
 from qieval.numerics.joint import sup_t
@@ -128,9 +128,11 @@ def estimate(design: DifferenceInDifferences, frame: pd.DataFrame, *, brief: boo
     event, estimates, series = None, _overall_row(fit, inference), None
     if not brief:
         event = _event_study(design, panel, last_before)
-        periods = _event_rows(design, panel, event)
+        periods = _event_rows(design, event, bands=not inference.for_few)
+        if inference.for_few:
+            _for_few_clusters(design, panel, event, periods)
         estimates = pd.concat([estimates, periods], ignore_index=True)
-        series = _series(design, panel, event, analytic=bool(periods["band_low"].notna().any()))
+        series = _series(design, panel, event, analytic=not inference.for_few)
     return Result(
         design=design,
         headline=_headline(design, panel, inference, float(fit.beta[0]), expected),
@@ -250,15 +252,15 @@ def _event_study(design: DifferenceInDifferences, panel: Panel, reference: int) 
     )
 
 
-def _event_rows(design: DifferenceInDifferences, panel: Panel, event: EventStudy) -> pd.DataFrame:
+def _event_rows(design: DifferenceInDifferences, event: EventStudy, *, bands: bool) -> pd.DataFrame:
     variance = np.where(event.degenerate, np.nan, np.diag(event.covariance))
     std_error = np.sqrt(np.where(variance > 0, variance, np.nan))
     pointwise = t_interval(event.estimate, std_error, event.df, design.level)
     estimable = np.isfinite(std_error)
     critical = np.nan
-    if estimable.any():
+    if bands and estimable.any():
         critical = sup_t(event.covariance[np.ix_(estimable, estimable)], event.df, design.level)
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "term": "effect in period",
             "at": event.at.astype(float),
@@ -271,38 +273,35 @@ def _event_rows(design: DifferenceInDifferences, panel: Panel, event: EventStudy
             "band_high": event.estimate + critical * std_error,
         }
     )
-    for row, at in enumerate(event.at):
-        _for_few_clusters(design, panel, event, rows, row, int(at))
-    return rows
 
 
 def _for_few_clusters(
-    design: DifferenceInDifferences, panel: Panel, event: EventStudy, rows: pd.DataFrame, row: int, at: int
+    design: DifferenceInDifferences, panel: Panel, event: EventStudy, rows: pd.DataFrame
 ) -> None:
-    """Replace the interval of one period by one made for few clusters, where they are few; bands are then
-    left out.
+    """Put intervals made for few clusters in place of the analytic ones; there are no bands then.
 
-    It comes from the period and the reference period alone and is centred at the estimate of the full event
-    study.
+    Each comes from its period and the reference period alone and is centred at the estimate of the full
+    event study.
     """
-    two = panel.where((panel.time == at + panel.start) | (panel.time == event.reference + panel.start))
-    effects = two_way(_groups(design, two), two.time, two.weights)
-    if effects.n_units == 0:
-        return
-    now = two.time == at + panel.start
-    fit = fit_static(
-        within(effects, two.outcome, _covariates(design, two)), (two.treated & now).astype(float)
-    )
-    found = infer_period(design, fit, two, now)
-    if found is None:
-        return
-    shift = float(event.estimate[row] - fit.beta[0])
-    rows.loc[row, ["conf_low", "conf_high", "p_value"]] = [
-        found.low + shift,
-        found.high + shift,
-        found.p_value,
-    ]
-    rows.loc[row, ["band_low", "band_high"]] = np.nan
+    for row, at in enumerate(event.at + panel.start):
+        two = panel.where((panel.time == at) | (panel.time == event.reference + panel.start))
+        now = two.time == at
+        effects = two_way(_groups(design, two), two.time, two.weights)
+        rows.loc[row, ["conf_low", "conf_high", "p_value"]] = np.nan
+        if effects.n == 0:
+            continue
+        fit = fit_static(
+            within(effects, two.outcome, _covariates(design, two)), (two.treated & now).astype(float)
+        )
+        if fit.collinear[0]:
+            continue
+        found = infer(design, fit, two, now)
+        shift = float(event.estimate[row] - fit.beta[0])
+        rows.loc[row, ["conf_low", "conf_high", "p_value"]] = [
+            found.low + shift,
+            found.high + shift,
+            found.p_value,
+        ]
 
 
 def _series(design: DifferenceInDifferences, panel: Panel, event: EventStudy, analytic: bool) -> pd.DataFrame:

@@ -24,7 +24,10 @@ MOST_BOOTSTRAP_CLUSTERS = 400
 
 @dataclass(frozen=True)
 class Inference:
-    """Standard error, interval and p-value of the average effect, and how they were made."""
+    """Standard error, interval and p-value of an effect, and how they were made.
+
+    for_few: whether the interval is one made for few clusters.
+    """
 
     std_error: float
     low: float
@@ -34,6 +37,7 @@ class Inference:
     clusters: int
     treated_clusters: int
     notes: tuple[str, ...] = ()
+    for_few: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,20 +70,6 @@ def infer(design: Any, fit: Fit, panel: Panel, after: np.ndarray) -> Inference:
     if wanted == "wild cluster bootstrap":
         return _bootstrap(design, fit, after, clusters, analytic)
     return analytic
-
-
-def infer_period(design: Any, fit: Fit, panel: Panel, after: np.ndarray) -> Inference | None:
-    """The interval of the effect in one period, from that period and the reference period only.
-
-    None where the analytic interval serves: only few clusters need another one. fit, panel: the two periods.
-    """
-    clusters = _clusters(fit, panel)
-    wanted = _wanted(design, clusters)
-    if wanted == "analytic" or fit.collinear[0]:
-        return None
-    analytic = _analytic(design, fit, panel, clusters)
-    made = _permutation if wanted == "permutation" else _bootstrap
-    return made(design, fit, after, clusters, analytic)
 
 
 def _wanted(design: Any, clusters: _Clusters) -> str:
@@ -171,6 +161,7 @@ def _permutation(
         p_value=found.p_value,
         label=f"permutation of treated clusters ({how} assignments)",
         notes=tuple(notes),
+        for_few=True,
     )
 
 
@@ -201,6 +192,7 @@ def _bootstrap(design: Any, fit: Fit, _: np.ndarray, clusters: _Clusters, analyt
             f" {found.weights} draws)"
         ),
         notes=tuple(notes),
+        for_few=True,
     )
 
 

@@ -10,7 +10,7 @@ from qieval.numerics.two_way import Floats
 RANK = 1e-10
 """Eigenvalues of a correlation matrix below this share of the largest count as zero."""
 
-SUP_T_DRAWS = 2**17
+SUP_T_DRAWS = 2**15
 SUP_T_CHUNK = 2**14
 SUP_T_GROUPS = 4096
 SUP_T_SEED = 20190514

@@ -18,7 +18,6 @@ from qieval.reports.wording import Who, counts_in_text, sentence, words_of
 from qieval.text import Count
 
 __all__ = [
-    "Flow",
     "SuppressionRule",
     "Who",
     "sentence",

@@ -14,11 +14,7 @@ import pandas as pd
 
 from qieval.check import Check, Checks
 from qieval.errors import DataError
-from qieval.reports.disclosure import (
-    PLAIN,
-    counts_in_frame,
-    frame_as_text,
-)
+from qieval.reports.disclosure import PLAIN, counts_in_frame, frame_as_text
 from qieval.reports.flow import Flow, flow_columns, guarded_flows, loss_sentence
 from qieval.reports.rule import SuppressionRule
 from qieval.reports.wording import Who, counts_in_text, sentence, words_of
@@ -34,9 +30,10 @@ MEAN_PICTURES = frozenset({"trajectory", "trends"})
 """Pictures that show the mean of one group."""
 
 ONE_PERSON_OUT = "leave one out"
-LEVELS = re.compile(
-    r"[^.]*\blevels?\b[^.]*\d(?:[^.]|\.\d)*\.|[^.]*\d(?:[^.]|\.\d)*\blevels?\b(?:[^.]|\.\d)*\."
-)
+SENTENCES = re.compile(r"(?<=[.!?])\s+")
+LEVEL = re.compile(r"\blevels?\b")
+ONE_OUT_RANGE = re.compile(r"the estimate runs from \S+ to \S+ \(all: [^)]*\)")
+NO_MEAN = "(A mean of fewer people than the threshold is not shown.)"
 SHARES = re.compile(r"\b\d+(?:\.\d+)?%(?= (?:of the (?:treated|comparison)|is missing|are missing))")
 
 
@@ -98,16 +95,12 @@ class Gate:
         else:
             text = sentence(said, self.rule, self.who)
         if self.rule.band and self.who.units:
-            text = self._without(SHARES, "a share (not shown)", text, "shares hidden", where)
-        if self.small_groups:
-            text = self._without(
-                LEVELS,
-                " (A mean of fewer people than the threshold is not shown.)",
-                text,
-                "means hidden",
-                where,
-            )
-        return text.strip()
+            text, times = SHARES.subn("a share (not shown)", text)
+            self._note(where, "shares hidden", times)
+        if self.who.clusters and self.rule.active:
+            text, times = ONE_OUT_RANGE.subn("the estimate was made again (its range is not shown)", text)
+            self._note(where, "ranges hidden", times)
+        return self._without_levels(text, where) if self.small_groups else text
 
     def value(self, held: Any, name: str, where: str) -> Any:
         """A value as it may be printed: text for counts and sentences, numbers and dates as they are."""
@@ -162,10 +155,12 @@ class Gate:
             f"{self.rule.threshold} people, or because the result does not say how many it has."
         )
 
-    def _without(self, pattern: re.Pattern[str], instead: str, text: str, what: str, where: str) -> str:
-        text, times = pattern.subn(instead, text)
-        self._note(where, what, times)
-        return text
+    def _without_levels(self, text: str, where: str) -> str:
+        """The text without sentences that give the level of a group in numbers."""
+        parts = SENTENCES.split(text)
+        told = [bool(LEVEL.search(part)) and any(sign.isdigit() for sign in part) for part in parts]
+        self._note(where, "means hidden", sum(told))
+        return " ".join(NO_MEAN if level else part for part, level in zip(parts, told, strict=True))
 
     def _blank(self, column: pd.Series[Any], what: str, where: str) -> pd.Series[Any]:
         """Everything but zero, one and missing values is replaced."""

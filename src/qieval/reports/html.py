@@ -10,7 +10,6 @@ from functools import singledispatch
 from qieval.markup import BADGES, escape
 from qieval.reports import blocks as b
 
-
 MOST_ON_ONE_PAGE = 15
 """Tables up to this length are not split between printed pages."""
 
