@@ -129,19 +129,14 @@ def main() -> None:
             runs[tool].append(measured(tool, options.units, options.periods, options.threads))
     rows = []
     for tool in TOOLS:
-        row = {"tool": tool} | {
-            key: statistics.median(run[key] for run in runs[tool]) for key in runs[tool][0]
-        }
-        rows.append(row)
+        figures = {key: statistics.median(run[key] for run in runs[tool]) for key in runs[tool][0]}
+        rows.append({"tool": tool} | figures)
     table = pd.DataFrame(rows).set_index("tool")
     table["cpu / linearmodels"] = table["cpu"] / table.loc["linearmodels", "cpu"]
     table["extra memory / data"] = table["extra_mb"] / table["data_mb"]
-    print(
-        f"{options.units:,} units x {options.periods} periods, median of {options.repeats} runs, threads: {options.threads}"
-    )
-    print(
-        "qieval = qe.estimate: checks of the data, fingerprint, average effect, event study with bands, record"
-    )
+    size = f"{options.units:,} units x {options.periods} periods"
+    print(f"{size}, median of {options.repeats} runs, threads: {options.threads}")
+    print("qieval: data checks, fingerprint, average effect, event study with bands, record")
     print(table.round(6).to_string())
 
 

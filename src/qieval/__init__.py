@@ -11,6 +11,7 @@ from qieval.fields import declared as fields_of
 from qieval.methods.difference_in_differences import DifferenceInDifferences
 from qieval.periods import periods_of
 from qieval.provenance import Protocol, lock
+from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
@@ -38,6 +39,7 @@ __all__ = [
     "data",
     "design_checks",
     "diagnose",
+    "disclosure",
     "estimate",
     "example",
     "examples",

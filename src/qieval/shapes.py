@@ -184,7 +184,8 @@ def _require_columns(design: PanelDesign, frame: pd.DataFrame) -> None:
 
 def _loss(step: str, reason: str, rows: pd.DataFrame, design: PanelDesign) -> dict[str, Any]:
     units = rows[design.unit].nunique() if step == "read" or len(rows) else 0
-    return {"step": step, "reason": reason, "rows": Count(len(rows)), "units": Count(units)}
+    counted = Count if design.units_are == "people" else int
+    return {"step": step, "reason": reason, "rows": Count(len(rows)), "units": counted(units)}
 
 
 def _loss_notes(losses: list[dict[str, Any]]) -> list[str]:
@@ -193,8 +194,12 @@ def _loss_notes(losses: list[dict[str, Any]]) -> list[str]:
         if lost := before["rows"] - now["rows"]:
             gone = before["units"] - now["units"]
             text = "{rows} rows were left out: " + now["reason"].replace("{", "(").replace("}", ")")
-            text += "; {units} units were lost entirely." if gone else "; no unit was lost entirely."
-            found.append(Counted(text, rows=Count(lost), units=Count(gone)))
+            if isinstance(now["units"], Count):
+                text += "; {units} units were lost entirely."
+                found.append(Counted(text, rows=Count(lost), units=Count(gone)))
+            else:
+                text += f"; {plural(gone, 'organisation')} lost entirely."
+                found.append(Counted(text, rows=Count(lost)))
     return found
 
 

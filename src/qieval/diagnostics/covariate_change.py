@@ -10,7 +10,7 @@ import pandas as pd
 from qieval.check import Check
 from qieval.errors import QievalError
 from qieval.result import NO_FIGURES, Study, figures, overall
-from qieval.text import listed, plural
+from qieval.text import listed
 
 NAME, ASSUMPTION = "covariates as outcomes", "covariates are not affected by the intervention"
 
@@ -36,8 +36,7 @@ def covariate_change(study: Study) -> Check:
         )
     else:
         text = (
-            f"Of {plural(len(names), 'characteristic')} that change over time none changed differently in the"
-            " treated."
+            f"None of the characteristics adjusted for ({listed(names)}) changed differently in the treated."
         )
     return Check(
         name=NAME,

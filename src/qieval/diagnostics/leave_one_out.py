@@ -46,7 +46,8 @@ def _judged(study: Study, every: pd.DataFrame, shown: pd.DataFrame, tried: int) 
     estimate, error = float(study.overall["estimate"]), float(study.overall["std_error"])
     low, high = float(every["estimate"].min()), float(every["estimate"].max())
     turned = low * estimate <= 0 or high * estimate <= 0
-    moved = bool(np.isfinite(error) and (every["estimate"] - estimate).abs().max() > error)
+    shift = (every["estimate"] - estimate).abs() / every["std_error"].clip(upper=error)
+    moved = bool((shift > 1).any())
     which = (
         "each cluster" if tried == study.panel.n_clusters else f"each of the {tried} most unusual clusters"
     )
@@ -65,7 +66,7 @@ def _judged(study: Study, every: pd.DataFrame, shown: pd.DataFrame, tried: int) 
         assumption=ASSUMPTION,
         verdict="concern" if moved or (turned and estimate) else "supports",
         text=text,
-        table=shown.reset_index(drop=True),
+        table=shown.drop(columns="std_error").reset_index(drop=True),
         picture="intervals",
     )
 
@@ -93,8 +94,8 @@ def _row(study: Study, design: Any, code: int) -> dict[str, Any]:
     try:
         found = overall(study.refit(design, study.frame.iloc[np.sort(rows)]))
     except QievalError as cause:
-        return {"label": label, **NO_FIGURES, "note": str(cause)}
-    return {"label": label, **figures(found), "note": ""}
+        return {"label": label, **NO_FIGURES, "std_error": np.nan, "note": str(cause)}
+    return {"label": label, **figures(found), "std_error": found["std_error"], "note": ""}
 
 
 def _label(study: Study, code: int) -> str:

@@ -375,14 +375,12 @@ def _facts(
     expected: float,
     last_before: int,
 ) -> pd.Series[Any]:
-    treated = panel.unit_treated() if not design.repeats else None
-    rows = fit.base.rows
     people = Count if design.units_are == "people" else int
-    facts: dict[str, Any] = {"rows used": Count(rows.n)}
-    if treated is not None:
-        facts |= {"treated units": people(treated.sum()), "comparison units": people((~treated).sum())}
     labels = panel.periods.shown()
-    facts |= {
+    facts: dict[str, Any] = {
+        "rows used": Count(fit.base.rows.n),
+        "treated units": people(np.unique(panel.unit[panel.treated]).size),
+        "comparison units": people(np.unique(panel.unit[~panel.treated]).size),
         "periods before the start": last_before + 1,
         "periods from the start on": panel.n_periods - panel.start,
         "first period": labels[0],

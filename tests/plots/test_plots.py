@@ -1,0 +1,91 @@
+"""What the plots draw: data, labels, marks; no images are compared."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+import qieval as qe
+
+DESIGN = qe.DifferenceInDifferences(
+    outcome="admissions_per_1000",
+    unit="practice",
+    time="month",
+    treated="pilot",
+    start="2022-04",
+    measured_in="emergency admissions per 1,000 people a month",
+    events={"2022-10": "a new tariff", "2031-01": "outside the data"},
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> qe.Extract:
+    return qe.example("pilot")
+
+
+@pytest.fixture(scope="module")
+def result(data) -> qe.Result:
+    return qe.estimate(DESIGN, data)
+
+
+def drawn(picture) -> None:
+    """Build the plot completely, as saving it would."""
+    picture.draw()
+
+
+def test_trajectory_shows_groups_counterfactual_start_and_events(result):
+    picture = qe.plot(result, "trajectory")
+    held = [layer._data for layer in picture.layers if isinstance(layer._data, pd.DataFrame)]
+    lines = next(data for data in held if "shown" in data)
+    assert set(lines["group"]) == {"treated", "comparison", "treated, had nothing changed"}
+    marks = [data for data in held if "said" in data]
+    assert [list(data["said"]) for data in marks] == [["a new tariff"]] * 2
+    assert "emergency admissions" in picture.labels.y
+    drawn(picture)
+
+
+def test_counterfactual_differs_from_observed_by_the_average_effect(result):
+    series = result.series
+    treated = series[(series["group"] == "treated") & (series["time"] >= pd.Timestamp("2022-04-01"))]
+    gap = (treated["observed"] - treated["counterfactual"]).mean()
+    assert gap == pytest.approx(result.estimates.loc[0, "estimate"], rel=1e-8)
+
+
+def test_event_study_holds_the_reference_at_zero(result):
+    picture = qe.plot(result, "event study")
+    reference = picture.data[picture.data["at"] == -1]
+    assert reference["estimate"].tolist() == [0.0]
+    assert len(picture.data) == 36
+    drawn(picture)
+
+
+def test_variation_puts_the_stated_design_first_and_names_what_failed(data):
+    variation = qe.vary(DESIGN, data, start=["2022-03", "1999-01"])
+    picture = qe.plot(variation)
+    assert list(picture.data["label"].cat.categories)[-1] == "as designed"
+    assert "1999-01" in picture.labels.caption
+    drawn(picture)
+
+
+def test_every_check_with_a_picture_draws(result, data):
+    for check in (*qe.diagnose(result, data), *qe.design_checks(DESIGN, data)):
+        if check.picture:
+            drawn(qe.plot(check))
+
+
+def test_unknown_kind_and_check_without_picture_are_refused(result, data):
+    with pytest.raises(qe.DesignError, match="Did you mean 'trajectory'"):
+        qe.plot(result, "trajectry")
+    with pytest.raises(qe.DesignError, match="has no picture"):
+        qe.plot(qe.design_checks(DESIGN, data)["missing values"])
+
+
+def test_few_clusters_have_intervals_but_no_bands():
+    design = qe.DifferenceInDifferences(
+        outcome="Rate", unit="State", time="Quarter_Num", treated="california", start=4
+    )
+    result = qe.estimate(design, qe.example("organ_donations"))
+    rows = result.estimates.dropna(subset=["at"])
+    assert rows["band_low"].isna().all() and rows["conf_low"].notna().all()
+    drawn(qe.plot(result, "event study"))
+    drawn(qe.plot(replace(result), "trajectory"))
