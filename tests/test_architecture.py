@@ -22,7 +22,16 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 OPTIONAL = {"duckdb", "ibis", "pyspark"}
 """Packages that may be missing."""
-SLOW = {"plotnine", "statsmodels", "linearmodels", "sklearn", "scipy", "matplotlib", "great_tables", "causaldata"}
+SLOW = {
+    "plotnine",
+    "statsmodels",
+    "linearmodels",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "great_tables",
+    "causaldata",
+}
 """Packages whose import costs a second or more: imported where they are used."""
 
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -44,7 +53,11 @@ def imports(tree: ast.AST) -> list[tuple[str, int, bool]]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "qieval" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "qieval"
+                else [node.module]
+            )
             found += [(name, node.lineno, id(node) in inside) for name in names]
         elif isinstance(node, ast.Import):
             found += [(alias.name, node.lineno, id(node) in inside) for alias in node.names]
@@ -70,7 +83,11 @@ def test_imports_point_left(path):
         there = unit_of(module)
         assert there in RANK, f"{path.name}:{line} imports {module}, which has no layer"
         same_folder = there == here
-        allowed = same_folder or RANK[there] < RANK[here] or (RANK[there] == RANK[here] and RANK[here] not in (0, 5))
+        allowed = (
+            same_folder
+            or RANK[there] < RANK[here]
+            or (RANK[there] == RANK[here] and RANK[here] not in (0, 5))
+        )
         assert allowed, f"{path.relative_to(SOURCE)}:{line} imports {module}: {here} may not import {there}"
 
 
@@ -78,14 +95,18 @@ def test_imports_point_left(path):
 def test_imports_inside_functions_are_only_of_slow_or_optional_packages(path):
     for module, line, inside in imports(ast.parse(path.read_text(encoding="utf-8"))):
         if inside:
-            assert not module.startswith("qieval"), f"{path.name}:{line}: {module} is imported inside a function"
+            assert not module.startswith("qieval"), (
+                f"{path.name}:{line}: {module} is imported inside a function"
+            )
 
 
 @pytest.mark.parametrize("path", sorted((SOURCE / "numerics").glob("*.py")), ids=lambda path: path.name)
 def test_numerics_knows_neither_pandas_nor_us(path):
     for module, line, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
         assert not module.startswith("pandas"), f"{path.name}:{line} imports pandas"
-        assert not module.startswith("qieval.") or module.startswith("qieval.numerics"), f"{path.name}:{line} {module}"
+        assert not module.startswith("qieval.") or module.startswith("qieval.numerics"), (
+            f"{path.name}:{line} {module}"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -99,7 +120,9 @@ def test_statistics_packages_are_called_from_numerics_only(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "qi_notebooks").glob("*.py")), ids=lambda path: path.name)
 def test_notebook_layer_uses_the_public_names_only(path):
     for module, line, _ in imports(ast.parse(path.read_text(encoding="utf-8"))):
-        assert not module.startswith("qieval."), f"{path.name}:{line} imports {module}; use `import qieval as qe`"
+        assert not module.startswith("qieval."), (
+            f"{path.name}:{line} imports {module}; use `import qieval as qe`"
+        )
 
 
 def test_a_planted_upward_import_is_caught():

@@ -1,4 +1,4 @@
-"""One case per method of the catalogue: a design, data that fit it, and what the contract needs to know about them."""
+"""One case per method of the catalogue: a design, data that fit it, and how to relabel and shift them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from qieval.design import Design
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A design with its data. `relabel` renames units; `shift` moves all dates of data and design by the same amount."""
+    """A design with its data. `relabel` renames units; `shift` moves the dates of data and design alike."""
 
     design: Design
     data: pd.DataFrame

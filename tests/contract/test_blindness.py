@@ -23,7 +23,9 @@ class Untouchable:
     def _fail(self, *_, **__):
         raise AssertionError("an outcome after the start was read")
 
-    __float__ = __int__ = __bool__ = __str__ = __repr__ = __lt__ = __gt__ = __eq__ = __hash__ = __add__ = __sub__ = __index__ = _fail
+    __float__ = __int__ = __bool__ = __str__ = __repr__ = __lt__ = __gt__ = __eq__ = __hash__ = __add__ = (
+        __sub__
+    ) = __index__ = _fail
 
 
 def shown(checks: qe.Checks) -> list:

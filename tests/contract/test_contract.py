@@ -160,7 +160,10 @@ def test_ledger_holds_every_assumption_and_never_greens_the_untestable(method, c
 
 @EVERY
 def test_checks_are_sentences_without_boasting(method, case):
-    checks = [*qe.diagnose(qe.estimate(case.design, case.data), case.data), *qe.design_checks(case.design, case.data)]
+    checks = [
+        *qe.diagnose(qe.estimate(case.design, case.data), case.data),
+        *qe.design_checks(case.design, case.data),
+    ]
     for check in checks:
         assert check.verdict in BADGES
         assert check.text.rstrip().endswith((".", "!", "?")), check.text

@@ -18,7 +18,8 @@ EXACT = 1e-10
 """Relative; the file itself asks for 1e-8."""
 
 pytestmark = pytest.mark.skipif(
-    not (SHARED / "reference" / "did.json").is_file(), reason="the shared reference numbers are not beside the repository"
+    not (SHARED / "reference" / "did.json").is_file(),
+    reason="the shared reference numbers are not beside the repository",
 )
 
 
@@ -41,7 +42,13 @@ def organ() -> tuple[qe.Design, pd.DataFrame]:
 
 def base_did() -> tuple[qe.Design, pd.DataFrame]:
     design = qe.DifferenceInDifferences(
-        outcome="y", unit="id", time="period", treated="treat", start=6, covariates=("x1",), inference="analytic"
+        outcome="y",
+        unit="id",
+        time="period",
+        treated="treat",
+        start=6,
+        covariates=("x1",),
+        inference="analytic",
     )
     return design, shared("did_base_did.csv")
 
@@ -84,7 +91,9 @@ def check_row(found: pd.Series, expected: dict, position: int) -> None:
         "conf_high": "ci_high",
         "p_value": "p_value",
     }.items():
-        np.testing.assert_allclose(found[ours], expected[theirs][position], rtol=EXACT, atol=1e-14, err_msg=theirs)
+        np.testing.assert_allclose(
+            found[ours], expected[theirs][position], rtol=EXACT, atol=1e-14, err_msg=theirs
+        )
 
 
 OVERALL = {
@@ -93,7 +102,11 @@ OVERALL = {
     "ck_ols_iid": (card_krueger, {"variance": "iid"}, "nj:d"),
     "ck_ols_cluster": (card_krueger, {}, "nj:d"),
     "ck_ols_hc1": (card_krueger, {"variance": "hc1"}, "nj:d"),
-    "ck_ols_controls": (card_krueger, {"variance": "iid", "covariates": ("bk", "kfc", "roys", "co_owned")}, "nj:d"),
+    "ck_ols_controls": (
+        card_krueger,
+        {"variance": "iid", "covariates": ("bk", "kfc", "roys", "co_owned")},
+        "nj:d",
+    ),
     "injury_ky": (injury, {}, "afchnge:highearn"),
 }
 
@@ -122,7 +135,7 @@ def test_effects_by_period(name, made, reference):
 
 
 def test_repeated_cross_sections_with_covariates(reference):
-    """DRDID::twfe_did_rc: ordinary regression, standard error from the influence function (variance with n - 1)."""
+    """DRDID::twfe_did_rc: ordinary regression, standard error from the influence function, n - 1."""
     expected = reference["sim_rc_twfe_did_rc"]["expected"]
     design = qe.DifferenceInDifferences(
         outcome="y",
@@ -144,7 +157,7 @@ def test_repeated_cross_sections_with_covariates(reference):
 
 
 def test_two_periods_with_baseline_covariates(reference):
-    """DRDID::twfe_did_panel: pooled regression with covariates, the two rows of a person taken as independent."""
+    """DRDID::twfe_did_panel: pooled regression, the two rows of a person taken as independent."""
     expected = reference["nsw_cps_twfe_did_panel"]["expected"]
     design = qe.DifferenceInDifferences(
         outcome="re",

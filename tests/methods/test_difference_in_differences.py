@@ -1,4 +1,4 @@
-"""Difference-in-differences: bad input, time formats, anticipation, windows, few clusters, repeated cross-sections."""
+"""Difference-in-differences: bad input, forms of time, anticipation, windows, few clusters, people."""
 
 from dataclasses import replace
 
@@ -42,27 +42,45 @@ BAD_DATA = {
     "no period before": (lambda f: f, {"start": 0}, "start: no period lies before 0"),
     "no period after": (lambda f: f, {"start": 99}, "start: no period lies at or after 99"),
     "one period": (lambda f: f[f["time"] == 4], {}, "time: 'time' holds a single period"),
-    "NaN in the outcome": (lambda f: f.assign(y=f["y"].where(f.index > 2)), {}, "outcome: 'y' is empty in 3 rows"),
+    "NaN in the outcome": (
+        lambda f: f.assign(y=f["y"].where(f.index > 2)),
+        {},
+        "outcome: 'y' is empty in 3 rows",
+    ),
     "inf in the outcome": (lambda f: f.assign(y=f["y"].where(f.index > 2, np.inf)), {}, "3 infinite values"),
     "text in the outcome": (
         lambda f: f.assign(y=f["y"].astype(object).where(f.index > 2, "*")),
         {},
         "outcome: 'y' must hold numbers but holds text in 3 rows",
     ),
-    "numbers stored as text": (lambda f: f.assign(y=f["y"].astype(str)), {}, "outcome: 'y' holds numbers stored as text"),
-    "NaN in the unit": (lambda f: f.assign(unit=f["unit"].where(f.index > 2)), {}, "unit: 'unit' is empty in 3 rows"),
-    "NaN in the time": (lambda f: f.assign(time=f["time"].where(f.index > 2)), {}, "time: 'time' is empty in 3 rows"),
+    "numbers stored as text": (
+        lambda f: f.assign(y=f["y"].astype(str)),
+        {},
+        "outcome: 'y' holds numbers stored as text",
+    ),
+    "NaN in the unit": (
+        lambda f: f.assign(unit=f["unit"].where(f.index > 2)),
+        {},
+        "unit: 'unit' is empty in 3 rows",
+    ),
+    "NaN in the time": (
+        lambda f: f.assign(time=f["time"].where(f.index > 2)),
+        {},
+        "time: 'time' is empty in 3 rows",
+    ),
     "NaN in a covariate": (
         lambda f: f.assign(age=np.where(f.index > 2, 50.0, np.nan)),
         {"covariates": ("age",)},
         "covariates: 'age' is empty in 3 rows",
     ),
     "covariate with 10,000 categories": (
-        lambda f: pd.concat([f] * 53, keys=range(53), names=["copy", None])
-        .reset_index("copy")
-        .assign(unit=lambda g: g["unit"] + 100 * g["copy"])
-        .head(10_000)
-        .assign(code=MANY.to_numpy()),
+        lambda f: (
+            pd.concat([f] * 53, keys=range(53), names=["copy", None])
+            .reset_index("copy")
+            .assign(unit=lambda g: g["unit"] + 100 * g["copy"])
+            .head(10_000)
+            .assign(code=MANY.to_numpy())
+        ),
         {"covariates": ("code",)},
         "covariates: 'code' is text with 10,000 different values",
     ),
@@ -71,7 +89,11 @@ BAD_DATA = {
         {},
         "time: 'time' cannot be used as time: 'week 0'",
     ),
-    "time day first": (lambda f: f.assign(time="02/04/" + (2010 + f["time"]).astype(str)), {}, "cannot be read as a period"),
+    "time day first": (
+        lambda f: f.assign(time="02/04/" + (2010 + f["time"]).astype(str)),
+        {},
+        "cannot be read as a period",
+    ),
     "time with fractions": (lambda f: f.assign(time=f["time"] + 0.5), {}, "holds fractions"),
     "time of mixed lengths": (
         lambda f: f.assign(time=np.where(f["time"] < 4, "2022", "2022-0" + f["time"].astype(str))),
@@ -94,7 +116,11 @@ BAD_DATA = {
         {"comparison": "region", "comparison_groups": ("nroth",)},
         "Did you mean 'north'",
     ),
-    "event without a date": (lambda f: f, {"events": {"spring": "a strike"}}, "events: 'spring' is not a whole number"),
+    "event without a date": (
+        lambda f: f,
+        {"events": {"spring": "a strike"}},
+        "events: 'spring' is not a whole number",
+    ),
     "column name twice": (
         lambda f: pd.concat([f, f[["y"]]], axis="columns"),
         {},
@@ -105,7 +131,11 @@ BAD_DATA = {
         {"baseline_covariates": ("age",)},
         "baseline_covariates: 'age' changes over time in 24 units",
     ),
-    "anticipation eats all periods before": (lambda f: f, {"anticipation": 4}, "anticipation: with 4 periods"),
+    "anticipation eats all periods before": (
+        lambda f: f,
+        {"anticipation": 4},
+        "anticipation: with 4 periods",
+    ),
     "window without rows": (lambda f: f, {"first_period": 50}, "first_period, last_period"),
     "permutation inside clusters": (
         lambda f: f.assign(site=f["unit"] % 3),
@@ -125,10 +155,21 @@ def test_bad_data_give_one_clear_error(name, design, data):
         assert ":" in problem and problem.rstrip().endswith("."), problem
 
 
-@pytest.mark.parametrize("name", sorted(set(BAD_DATA) - {"NaN in the outcome", "inf in the outcome", "text in the outcome",
-                                                         "numbers stored as text", "baseline covariate that moves",
-                                                         "permutation inside clusters",
-                                                         "anticipation eats all periods before"}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        set(BAD_DATA)
+        - {
+            "NaN in the outcome",
+            "inf in the outcome",
+            "text in the outcome",
+            "numbers stored as text",
+            "baseline covariate that moves",
+            "permutation inside clusters",
+            "anticipation eats all periods before",
+        }
+    ),
+)
 def test_bad_data_are_refused_before_outcomes_too(name, design, data):
     spoil, changes, said = BAD_DATA[name]
     with pytest.raises(qe.DataError) as caught:
@@ -140,7 +181,12 @@ def test_all_problems_are_reported_together(design, data):
     spoiled = data.assign(y=data["y"].where(data.index > 2, np.inf), treated=data["treated"] * 2)
     with pytest.raises(qe.DataError) as caught:
         qe.estimate(replace(design, start=99), pd.concat([spoiled, spoiled.tail(2)]))
-    assert {problem.split(":")[0] for problem in caught.value.problems} == {"outcome", "treated", "unit, time", "start"}
+    assert {problem.split(":")[0] for problem in caught.value.problems} == {
+        "outcome",
+        "treated",
+        "unit, time",
+        "start",
+    }
 
 
 BAD_DESIGNS = {
@@ -156,7 +202,10 @@ BAD_DESIGNS = {
         "inference, variance: 'wild cluster bootstrap' works on clusters",
     ),
     "fraction of a period": ({"anticipation": 1.5}, "anticipation: 1.5 is not a whole number"),
-    "groups without their column": ({"comparison_groups": ("north",)}, "comparison: comparison_groups are given"),
+    "groups without their column": (
+        {"comparison_groups": ("north",)},
+        "comparison: comparison_groups are given",
+    ),
     "arguments as text": ({"arguments": "trust me"}, "arguments: 'trust me' is not a mapping"),
 }
 
@@ -184,7 +233,10 @@ TIMES = {
         lambda t: pd.to_datetime([f"2022-{1 + m:02d}-01" for m in t]).as_unit("us"),
         pd.Timestamp(2022, 5, 1),
     ),
-    "datetimes with a zone": (lambda t: pd.to_datetime([f"2022-{1 + m:02d}-01" for m in t]).tz_localize("UTC"), "2022-05-01"),
+    "datetimes with a zone": (
+        lambda t: pd.to_datetime([f"2022-{1 + m:02d}-01" for m in t]).tz_localize("UTC"),
+        "2022-05-01",
+    ),
     "periods": (lambda t: pd.PeriodIndex([f"2022-{1 + m:02d}" for m in t], freq="M"), pd.Period("2022-05")),
     "integers": (lambda t: 2015 + t, 2019),
     "nullable integers": (lambda t: pd.array(2015 + t, dtype="Int64"), 2019),
@@ -217,7 +269,9 @@ def test_a_start_inside_a_period_is_noted(design, data):
 def test_complete_cases_are_counted(design, data):
     spoiled = data.assign(y=data["y"].where(data["unit"] != 3))
     result = qe.estimate(replace(design, missing="complete cases"), spoiled)
-    assert any("8 rows were left out" in note and "1 units were lost entirely" in note for note in result.notes)
+    assert any(
+        "8 rows were left out" in note and "1 units were lost entirely" in note for note in result.notes
+    )
     assert att(replace(design, missing="complete cases"), spoiled) == pytest.approx(
         att(design, data[data["unit"] != 3]), rel=1e-12
     )
@@ -266,7 +320,9 @@ def test_text_covariates_become_indicators(design, data):
 
 
 def test_constant_covariate_is_left_out_with_a_note(design, data):
-    result = qe.estimate(replace(design, covariates=("list_size",)), data.assign(list_size=data["unit"] * 3.0))
+    result = qe.estimate(
+        replace(design, covariates=("list_size",)), data.assign(list_size=data["unit"] * 3.0)
+    )
     assert result.estimates.loc[0, "estimate"] == pytest.approx(att(design, data), rel=1e-12)
     assert any("'list_size' does not change within units" in note for note in result.notes)
 
@@ -324,7 +380,9 @@ def test_weights_equal_repeated_rows(design, data):
     weight = 1 + data["unit"] % 3
     repeated = data.loc[data.index.repeat(weight)]
     sampled = replace(design, data="repeated cross-sections of units")
-    assert att(replace(design, weights="w"), data.assign(w=weight)) == pytest.approx(att(sampled, repeated), rel=1e-10)
+    assert att(replace(design, weights="w"), data.assign(w=weight)) == pytest.approx(
+        att(sampled, repeated), rel=1e-10
+    )
 
 
 def test_counts_of_people_are_marked_and_counts_of_organisations_are_not(design, data):

@@ -13,7 +13,9 @@ import qieval as qe
 from qieval.methods.difference_in_differences import estimate
 
 PANELS = 400
-DESIGN = qe.DifferenceInDifferences(outcome="y", unit="unit", time="time", treated="treated", start=5, draws=399)
+DESIGN = qe.DifferenceInDifferences(
+    outcome="y", unit="unit", time="time", treated="treated", start=5, draws=399
+)
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +24,8 @@ def p_values(units: int, treated: int, rho: float, **fields: object) -> np.ndarr
     """p-values of no effect in panels without an effect."""
     design = replace(DESIGN, **fields)
     panels = (
-        qe.simulate_panel(n_units=units, n_periods=10, n_treated=treated, rho=rho, seed=seed) for seed in range(PANELS)
+        qe.simulate_panel(n_units=units, n_periods=10, n_treated=treated, rho=rho, seed=seed)
+        for seed in range(PANELS)
     )
     return np.array([estimate(design, panel, brief=True).estimates.loc[0, "p_value"] for panel in panels])
 
@@ -49,7 +52,9 @@ def test_intervals_cover_the_truth(units, treated):
     truth = 1.7
     covered = []
     for seed in range(PANELS):
-        panel = qe.simulate_panel(n_units=units, n_periods=10, n_treated=treated, effect=truth, rho=0.6, seed=10_000 + seed)
+        panel = qe.simulate_panel(
+            n_units=units, n_periods=10, n_treated=treated, effect=truth, rho=0.6, seed=10_000 + seed
+        )
         row = estimate(DESIGN, panel, brief=True).estimates.iloc[0]
         covered.append(row["conf_low"] <= truth <= row["conf_high"])
     assert 0.928 <= np.mean(covered) <= 0.972, np.mean(covered)
@@ -65,12 +70,19 @@ def test_simultaneous_bands_cover_all_periods_together():
 
 
 def test_simulated_pilot_is_recovered_without_bias():
-    """NHS-shaped data: the mean error over repeated extracts lies within three Monte Carlo standard errors of zero."""
+    """NHS-shaped data: the mean error of repeated extracts is within three Monte Carlo errors of zero."""
     errors = []
     for seed in range(40):
         study = qe.simulate(practices=30, people=300, pilots=12, seed=seed)
         design = qe.DifferenceInDifferences(
-            outcome="admissions_per_1000", unit="practice", time="month", treated="pilot", start=study.truth["start"]
+            outcome="admissions_per_1000",
+            unit="practice",
+            time="month",
+            treated="pilot",
+            start=study.truth["start"],
         )
-        errors.append(estimate(design, study.panel, brief=True).estimates.loc[0, "estimate"] - study.truth["att"]["admissions_per_1000"])
+        errors.append(
+            estimate(design, study.panel, brief=True).estimates.loc[0, "estimate"]
+            - study.truth["att"]["admissions_per_1000"]
+        )
     assert abs(np.mean(errors)) < 3 * np.std(errors, ddof=1) / np.sqrt(len(errors))
