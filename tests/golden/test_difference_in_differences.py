@@ -176,13 +176,3 @@ def test_two_periods_with_baseline_covariates(reference):
     n = len(frame)
     np.testing.assert_allclose(found["estimate"], expected["att"], rtol=1e-8)
     np.testing.assert_allclose(found["std_error"] * np.sqrt(n / (n - 1)), expected["se"], rtol=1e-8)
-
-
-def test_published_organ_donation_estimate():
-    """Kessler and Roth 2014: about -0.022 in the share who register, computed by hand from four means."""
-    design, frame = organ()
-    cells = frame.groupby([frame["california"], frame["Quarter_Num"] >= 4])["Rate"].mean()
-    by_hand = (cells[1, True] - cells[1, False]) - (cells[0, True] - cells[0, False])
-    found = qe.estimate(design, frame).estimates.loc[0, "estimate"]
-    assert found == pytest.approx(by_hand, rel=1e-10)
-    assert round(found, 3) == -0.022

@@ -396,3 +396,15 @@ def test_counts_of_people_are_marked_and_counts_of_organisations_are_not(design,
 def test_headline_has_units_interval_and_no_boast(design, data):
     said = qe.estimate(replace(design, measured_in="admissions per 1,000"), data).headline
     assert "admissions per 1,000" in said and "95% interval" in said and "significant" not in said
+
+
+def test_published_organ_donation_estimate():
+    """Kessler and Roth 2014: about -0.022 in the share who register, worked out by hand from four means."""
+    frame = qe.example("organ_donations").frame
+    cells = frame.groupby([frame["california"], frame["Quarter_Num"] >= 4])["Rate"].mean()
+    by_hand = (cells[1, True] - cells[1, False]) - (cells[0, True] - cells[0, False])
+    organ = qe.DifferenceInDifferences(
+        outcome="Rate", unit="State", time="Quarter_Num", treated="california", start=4
+    )
+    assert att(organ, frame) == pytest.approx(by_hand, rel=1e-10)
+    assert round(by_hand, 3) == -0.022

@@ -1,0 +1,11 @@
+# Makes the numbers of expected.json. organ_donations.csv: the data set of that name in the Python package causaldata.
+library(fixest)
+og <- read.csv("organ_donations.csv")
+og$treated <- as.integer(og$State == "California")
+og$did <- og$treated * (og$Quarter_Num >= 4)
+average <- feols(Rate ~ did | State + Quarter, og, cluster = ~State)
+by_period <- feols(Rate ~ i(Quarter_Num, treated, ref = 3) | State + Quarter_Num, og, cluster = ~State)
+print(coeftable(average), digits = 17)
+print(confint(average), digits = 17)
+print(coeftable(by_period), digits = 17)
+print(confint(by_period), digits = 17)
