@@ -1,4 +1,4 @@
-"""Walks tests/golden/<method>/<case>/: design.json and the data it names must give the numbers of expected.json.
+"""Walks tests/golden/<method>/<case>/: design.json and its data must give the numbers of expected.json.
 
 A new case needs no Python: design.json is `design.to_dict()`, data is "example:<name>" or a file beside it.
 """

@@ -46,7 +46,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         consequence=(
             "the comparison shares the effect (estimate too small) or suffers from displacement (too large)"
         ),
-        source="Rubin 1980 (stable unit treatment value)",
+        source="Rubin 1980, stable unit treatment value",
         testable=False,
         prompt=(
             "Say why patients, staff or resources did not move between the groups because of the"
