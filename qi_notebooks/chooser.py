@@ -1,0 +1,141 @@
+"""A few plain questions that lead to a method of the catalogue, or say honestly why none of them fits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import qieval as qe
+from qi_notebooks import look
+
+UNSURE = "not sure"
+ANSWERS = ("yes", "no", UNSURE)
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question with what it means for a method that needs the answer 'yes' when the answer is 'no'."""
+
+    words: str
+    otherwise: str
+
+
+QUESTIONS: Mapping[str, Ask] = {
+    "comparison": Ask(
+        "Is there a similar group (practices, hospitals, people) that did not get the change?",
+        "Without a comparison group, everything else that changed over the same time is counted as an "
+        "effect.",
+    ),
+    "before": Ask(
+        "Was the outcome recorded several times before the change, in both groups?",
+        "Without earlier measurements nobody can see whether the groups were moving in parallel.",
+    ),
+    "one start": Ask(
+        "Did all who got the change get it at about the same time?",
+        "With several starts, units that started early serve as comparison for those that started late, "
+        "which misleads when effects grow with time.",
+    ),
+    "same measure": Ask(
+        "Was the outcome recorded in the same way all the time, in both groups?",
+        "A change of recording in one group looks like an effect.",
+    ),
+}
+
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "difference_in_differences": ("comparison", "before", "one start", "same measure"),
+}
+"""The questions that must be answered 'yes' for a method, by its stem in the catalogue."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The methods that fit, those that might (something is not sure), and for the others why not."""
+
+    fits: tuple[str, ...]
+    perhaps: Mapping[str, tuple[str, ...]]
+    unfit: Mapping[str, tuple[str, ...]]
+
+
+def advise(answers: Mapping[str, str]) -> Advice:
+    """Which methods of the catalogue fit the answers; a question without an answer counts as 'not sure'.
+
+    >>> advise(dict.fromkeys(QUESTIONS, "yes")).fits
+    ('difference_in_differences',)
+    >>> list(advise({"comparison": "no"}).unfit)
+    ['difference_in_differences']
+    """
+    fits, perhaps, unfit = [], {}, {}
+    for stem, needs in NEEDS.items():
+        failed = tuple(QUESTIONS[need].otherwise for need in needs if answers.get(need, UNSURE) == "no")
+        open_ = tuple(QUESTIONS[need].words for need in needs if answers.get(need, UNSURE) == UNSURE)
+        if failed:
+            unfit[stem] = failed
+        elif open_:
+            perhaps[stem] = open_
+        else:
+            fits.append(stem)
+    return Advice(tuple(fits), perhaps, unfit)
+
+
+def described(advice: Advice) -> str:
+    """The advice in words, as HTML."""
+    parts = []
+    for stem in advice.fits:
+        method = qe.method_named(stem)
+        words = f"{method.title}: {method.question} {method.strengths} Its limit: {method.limits}"
+        parts.append(look.good(words))
+    for stem, unclear in advice.perhaps.items():
+        words = f"{qe.method_named(stem).title} may fit. Find out first:"
+        parts.append(qe.markup.paragraph(words) + qe.markup.bullets(unclear))
+    if not advice.fits and not advice.perhaps:
+        parts.append(look.problems(["None of the methods of this version fits your answers."]))
+    for stem, reasons in advice.unfit.items():
+        parts.append(
+            qe.markup.paragraph(f"Why not {qe.method_named(stem).title}:") + qe.markup.bullets(reasons)
+        )
+    return "".join(parts)
+
+
+class Examples:
+    """The shipped data sets that suit a method of the catalogue, as a table."""
+
+    def __init__(self) -> None:
+        titles = {method.title.lower() for method in qe.CATALOGUE}
+        listed = qe.data.examples()
+        self.table = listed[[bool(titles & set(suits.lower().split(", "))) for suits in listed["suits"]]]
+
+    def _repr_html_(self) -> str:
+        return look.styled(qe.markup.frame_table(self.table[["name", "what", "rows", "licence"]]))
+
+
+class Chooser:
+    """The questions as widgets, with the advice below and a link to the notebook of the method."""
+
+    def __init__(self) -> None:
+        import ipywidgets as widgets
+
+        self._asked = {
+            key: widgets.ToggleButtons(options=ANSWERS, value=UNSURE, description=ask.words)
+            for key, ask in QUESTIONS.items()
+        }
+        for held in self._asked.values():
+            held.add_class("qi-control")
+            held.observe(lambda _change: self._advise(), names="value")
+        self._advice = look.text()
+        self._links = {stem: look.link() for stem in NEEDS}
+        inside = widgets.VBox([*self._asked.values(), self._advice, *self._links.values()])
+        inside.add_class("qi-body")
+        self.widget = widgets.VBox([look.text(f"<style>{look.STYLE}</style>"), inside])
+        self.widget.add_class("qi-step")
+        self._advise()
+
+    def _advise(self) -> None:
+        advice = advise({key: held.value for key, held in self._asked.items()})
+        self._advice.value = described(advice)
+        for stem, place in self._links.items():
+            shown = stem not in advice.unfit
+            look.show_link(
+                place, f"{stem}.ipynb" if shown else "", f"Open the notebook: {qe.method_named(stem).title}"
+            )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.widget._repr_mimebundle_(**kwargs)

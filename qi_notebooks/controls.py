@@ -1,0 +1,311 @@
+"""One control for each role that a field of a design can have: a widget, its help and its messages."""
+
+# What the methods of each class promise is said once, in Control.
+# ruff: noqa: D102
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+
+import qieval as qe
+from qi_notebooks import look
+
+SLIDER_STEPS = 200
+"""Whole numbers with a wider range than this are typed."""
+CHOOSE = "(choose)"
+NONE = "(none)"
+
+
+class Control:
+    """The control of one field. `get` and `set` speak the design's language; nothing is computed here.
+
+    Subclasses build `inner`, the widget that is labelled with the field's name.
+    """
+
+    wide = False
+
+    def __init__(self, name: str, spec: Any, inner: Any) -> None:
+        self.name = name
+        self.spec = spec
+        self.inner = inner
+        self.help = look.text(look.note(_sentence(spec.help)))
+        self.message = look.text()
+        self._proposed = False
+        self._quiet = False
+        self._problems: tuple[str, ...] = ()
+        inner.add_class("qi-control")
+        self.widget = widgets.VBox([inner, self.help, self.message])
+        self.widget.add_class("qi-field")
+        if self.wide:
+            self.widget.add_class("qi-wide")
+
+    def get(self) -> Any:
+        """The value as the design wants it."""
+        return self.inner.value
+
+    def set(self, held: Any) -> None:
+        """Show a value of a design."""
+        self.inner.value = held
+
+    def offer(self, offered: Sequence[Any]) -> None:
+        """Say what the data offer to choose from. Most controls do not depend on the data."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the user or a program changes the value."""
+        self.inner.observe(lambda _change: self._touched(changed), names="value")
+
+    def propose(self, held: Any) -> None:
+        """Show a value that was guessed, and say so until the user changes it."""
+        self.set(held)
+        self._proposed = True
+        self._say()
+
+    def complain(self, problems: tuple[str, ...]) -> None:
+        """Show what is wrong beside the field; an empty tuple clears it."""
+        self._problems = problems
+        self._say()
+
+    def _touched(self, changed: Callable[[], None]) -> None:
+        if self._quiet:
+            return
+        if self._proposed:
+            self._proposed = False
+            self._say()
+        changed()
+
+    def _say(self) -> None:
+        said = look.note("Proposed from the data. Please check.") if self._proposed else ""
+        self.message.value = said + look.problems(self._problems)
+
+
+class ColumnControl(Control):
+    """One column of the data, from those that fit."""
+
+    def __init__(self, name: str, spec: Any) -> None:
+        super().__init__(
+            name, spec, widgets.Dropdown(options=self._options(spec, []), description=label(name))
+        )
+
+    def offer(self, offered: Sequence[Any]) -> None:
+        """Change the options; the value stays, even when they lack it, and the form's check names it."""
+        held = self.inner.value
+        self._quiet = True
+        self.inner.options = self._options(self.spec, offered)
+        self.set(held)
+        self._quiet = False
+
+    def set(self, held: Any) -> None:
+        if held not in [item for _, item in self.inner.options]:
+            self.inner.options = [*self.inner.options, (str(held), held)]
+        self.inner.value = held
+
+    @staticmethod
+    def _options(spec: Any, offered: Sequence[Any]) -> list[tuple[str, Any]]:
+        return [(NONE if spec.optional else CHOOSE, None), *((str(item), item) for item in offered)]
+
+
+class PeriodControl(ColumnControl):
+    """One of the observed periods."""
+
+    @staticmethod
+    def _options(spec: Any, offered: Sequence[Any]) -> list[tuple[str, Any]]:
+        return [("(all)" if spec.optional else CHOOSE, None), *((str(item), item) for item in offered)]
+
+
+class TicksControl(Control):
+    """Several of what the data offer: a list of boxes to tick."""
+
+    wide = True
+
+    def __init__(self, name: str, spec: Any) -> None:
+        self._changed: Callable[[], None] = _nothing
+        self._boxes: dict[Any, Any] = {}
+        self._list = widgets.Box()
+        self._list.add_class("qi-ticks")
+        title = look.text(f"<b>{qe.markup.escape(label(name))}</b>")
+        super().__init__(name, spec, widgets.VBox([title, self._list]))
+        self.offer(())
+
+    def get(self) -> Any:
+        return tuple(item for item, box in self._boxes.items() if box.value)
+
+    def set(self, held: Any) -> None:
+        wanted = (held,) if isinstance(held, str) else tuple(held)
+        self._build([*self._boxes, *(item for item in wanted if item not in self._boxes)])
+        for item, box in self._boxes.items():
+            box.value = item in wanted
+
+    def offer(self, offered: Sequence[Any]) -> None:
+        """Change the boxes; what is ticked stays, even when the data lack it."""
+        ticked = self.get()
+        self._build([*offered, *(item for item in ticked if item not in offered)])
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    def _build(self, items: Sequence[Any]) -> None:
+        before = self._boxes
+        self._boxes = {item: before.get(item) or self._box(item) for item in items}
+        nothing = look.text(look.note("There is nothing to choose from."))
+        self._list.children = tuple(self._boxes.values()) or (nothing,)
+        for item in before.keys() - self._boxes.keys():
+            before[item].close()
+
+    def _box(self, item: Any) -> Any:
+        box = widgets.Checkbox(description=str(item), indent=False)
+        box.observe(lambda _change: self._touched(self._changed), names="value")
+        return box
+
+
+class ChoiceControl(Control):
+    """One of a few words."""
+
+    def __init__(self, name: str, spec: Any) -> None:
+        super().__init__(name, spec, widgets.Dropdown(options=spec.choices, description=label(name)))
+
+
+class NumberControl(Control):
+    """A number within limits: a slider for short ranges of whole numbers, else a box to type in."""
+
+    def __init__(self, name: str, spec: Any) -> None:
+        limits = {"min": spec.low, "max": spec.high, "description": label(name)}
+        if spec.whole and spec.high - spec.low <= SLIDER_STEPS:
+            inner = widgets.IntSlider(**limits, continuous_update=False)
+        elif spec.whole:
+            inner = widgets.BoundedIntText(**limits)
+        else:
+            inner = widgets.BoundedFloatText(**limits, step=0.01)
+        super().__init__(name, spec, inner)
+
+
+class TextControl(Control):
+    """Words of the user."""
+
+    wide = True
+
+    def __init__(self, name: str, spec: Any) -> None:
+        super().__init__(name, spec, _area(label(name), 2))
+
+    def get(self) -> Any:
+        return self.inner.value.strip()
+
+
+class ArgumentsControl(Control):
+    """Words of the user under given headings: one area for each, with what to think about."""
+
+    wide = True
+
+    def __init__(self, name: str, spec: Any, prompts: Mapping[str, str]) -> None:
+        self._areas = {heading: _area(heading.capitalize(), 3) for heading in prompts}
+        for area in self._areas.values():
+            area.add_class("qi-control")
+        self._others: dict[str, str] = {}
+        rows = [
+            part
+            for heading, area in self._areas.items()
+            for part in (area, look.text(look.note(prompts[heading])))
+        ]
+        super().__init__(name, spec, widgets.VBox(rows))
+
+    def get(self) -> Any:
+        said = {heading: area.value.strip() for heading, area in self._areas.items()}
+        return {heading: words for heading, words in {**self._others, **said}.items() if words}
+
+    def set(self, held: Any) -> None:
+        self._others = {heading: words for heading, words in held.items() if heading not in self._areas}
+        for heading, area in self._areas.items():
+            area.value = held.get(heading, "")
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        for area in self._areas.values():
+            area.observe(lambda _change: self._touched(changed), names="value")
+
+
+class ListControl(Control):
+    """Headings and words of the user, such as dates and what happened then: a list to add to."""
+
+    wide = True
+
+    def __init__(self, name: str, spec: Any) -> None:
+        self._changed: Callable[[], None] = _nothing
+        self._rows: list[Any] = []
+        self._list = widgets.VBox()
+        add = widgets.Button(description="Add a line", icon="plus")
+        add.on_click(lambda _button: self._add("", ""))
+        title = look.text(f"<b>{qe.markup.escape(label(name))}</b>")
+        super().__init__(name, spec, widgets.VBox([title, self._list, add]))
+
+    def get(self) -> Any:
+        pairs = [(row.children[0].value.strip(), row.children[1].value.strip()) for row in self._rows]
+        return {heading: words for heading, words in pairs if heading and words}
+
+    def set(self, held: Any) -> None:
+        self._rows = []
+        self._list.children = ()
+        for heading, words in held.items():
+            self._add(heading, words)
+        self._touched(self._changed)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    def _add(self, heading: str, words: str) -> None:
+        when = widgets.Text(heading, description="When", continuous_update=False, placeholder="2022-04")
+        what = widgets.Text(words, description="What happened, and to whom", continuous_update=False)
+        what.add_class("qi-long")
+        remove = widgets.Button(description="Remove", tooltip="Remove this line")
+        row = widgets.HBox([when, what, remove])
+        row.add_class("qi-actions")
+        for part in (when, what):
+            part.add_class("qi-control")
+            part.observe(lambda _change: self._touched(self._changed), names="value")
+        remove.on_click(lambda _button: self._remove(row))
+        self._rows.append(row)
+        self._list.children = tuple(self._rows)
+
+    def _remove(self, row: Any) -> None:
+        self._rows.remove(row)
+        self._list.children = tuple(self._rows)
+        self._touched(self._changed)
+
+
+SIMPLE: dict[str, Callable[[str, Any], Control]] = {
+    "column": ColumnControl,
+    "columns": TicksControl,
+    "choice": ChoiceControl,
+    "number": NumberControl,
+    "value": PeriodControl,
+    "values": TicksControl,
+    "text": TextControl,
+}
+
+
+def control(name: str, spec: Any, prompts: Mapping[str, str]) -> Control:
+    """The control for a field. `prompts` are the headings that a field of words has, if they are given."""
+    if spec.role == "texts":
+        return ArgumentsControl(name, spec, prompts) if prompts else ListControl(name, spec)
+    return SIMPLE[spec.role](name, spec)
+
+
+def label(name: str) -> str:
+    """A field's name as words.
+
+    >>> label("first_period")
+    'First period'
+    """
+    return name.replace("_", " ").capitalize()
+
+
+def _sentence(words: str) -> str:
+    """A declaration's help as a sentence, without how it is written in Python ('{date: words}')."""
+    words = words.split(": {")[0]
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _area(words: str, rows: int) -> Any:
+    return widgets.Textarea(description=words, rows=rows, continuous_update=False)
+
+
+def _nothing() -> None:
+    """What happens on a change as long as nobody listens."""

@@ -1,0 +1,159 @@
+"""What each step shows, as HTML: aggregates and names of columns, never rows or values of people."""
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+import qieval as qe
+from qi_notebooks import look
+from qi_notebooks.study import Study
+
+COLUMN_WORDS = {
+    "estimate": "effect",
+    "std_error": "standard error",
+    "conf_low": "interval from",
+    "conf_high": "to",
+    "p_value": "p",
+}
+TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
+TOO_FEW = look.note(
+    "Not shown, because a group holds fewer than 10 people: its mean would tell about single ones."
+)
+SMALLEST_P = 0.0001
+KIND_WORDS = {"binary": "two values", "numeric": "numbers", "time": "time", "any": "text"}
+
+
+def data(study: Study) -> str:
+    """Size, columns, missing values, warnings and notes of the data."""
+    held = study.data
+    if held is None:
+        return ""
+    frame = held.frame if isinstance(held, qe.Extract) else held
+    described = qe.data.describe(frame)
+    rows, columns = frame.shape
+    empty = described[described["missing"] > 0]
+    lacking = (
+        "No value is missing."
+        if empty.empty
+        else f"Columns with missing values: {', '.join(_shares(empty))}."
+    )
+    size = f"{rows:,} rows and {columns:,} columns"
+    source = f", from {held.source}" if isinstance(held, qe.Extract) else ""
+    body = qe.markup.paragraph(f"{size}{source}. {lacking}")
+    suspicious = described[described["suspicious"] != ""]
+    said = [
+        f"{row.column}: {row.suspicious}. Replace identifiers by pseudonyms first."
+        for row in suspicious.itertuples()
+    ]
+    body += look.problems(said)
+    if isinstance(held, qe.Extract):
+        body += qe.markup.bullets(held.notes)
+    table = qe.markup.rows_table(("column", "holds", "missing", "different values"), _columns(described))
+    return _card(body + look.folded("The columns", table))
+
+
+def checks(made: qe.Checks, title: str, few: bool = False) -> str:
+    """Each check as a line with its verdict that opens to its table and picture.
+
+    few: whether a group holds so few people that means of a group must not be shown.
+    """
+    parts = []
+    for check in tqdm(made, desc="drawing", leave=False, delay=1):
+        said = f"<b>{qe.markup.escape(_capital(check.name))}</b>. {qe.markup.escape(check.text)}"
+        summary = f"{qe.markup.badge(check.verdict)} {said}"
+        evidence = TOO_FEW if few and check.picture == "trends" else _evidence(check)
+        parts.append(look.folded(summary, evidence) if evidence else f"<div class='qi-line'>{summary}</div>")
+    return qe.markup.card(title, "".join(parts))
+
+
+def estimate(result: qe.Result) -> str:
+    """Headline, overall estimates, notes and how the estimate stands to the protocol."""
+    body = qe.markup.paragraph(result.headline, "qieval-headline")
+    body += standing(result)
+    table = result.estimates
+    if table is not None:
+        overall = table.loc[table["at"].isna()].drop(columns="at").dropna(axis="columns", how="all")
+        body += _estimates_table(overall)
+    return _card(body + qe.markup.bullets(result.notes))
+
+
+def standing(result: qe.Result) -> str:
+    """Whether the design is as locked; each change since is named."""
+    said = f"Protocol: {result.standing}."
+    if result.protocol is not None and not result.changes:
+        return look.good(said)
+    return look.problems([said])
+
+
+def pictures(result: qe.Result, few: bool = False) -> str:
+    """All pictures of a result; none when a group holds so few people that its mean would tell about them."""
+    if few:
+        return TOO_FEW
+    drawn = qe.plots_of(result)
+    return "".join(look.picture(plot, f"{_capital(name)}. {result.headline}") for name, plot in drawn.items())
+
+
+def variation(made: qe.Variation) -> str:
+    """Estimates under altered designs, as a picture and a table."""
+    shown = made.table.drop(columns=["std_error", "p_value"], errors="ignore")
+    fields = [name for name in shown.columns if name in qe.fields_of(type(made.design))]
+    shown = shown.drop(columns=fields).rename(columns={"label": "design"})
+    if shown["term"].nunique() <= 1:
+        shown = shown.drop(columns="term")
+    if (shown["note"] == "").all():
+        shown = shown.drop(columns="note")
+    estimated = "estimate" in shown and shown["estimate"].notna().any()
+    drawn = (
+        look.picture(qe.plot(made), "Estimates under altered designs, the design as stated first.")
+        if estimated
+        else ""
+    )
+    return drawn + qe.markup.card("Estimates under altered designs", _estimates_table(shown))
+
+
+def _estimates_table(frame: pd.DataFrame) -> str:
+    """A table of estimates with headings and p-values that a person reads."""
+    shown = frame.rename(columns=COLUMN_WORDS)
+    if "p" in shown:
+        shown["p"] = ["below 0.0001" if p < SMALLEST_P else p for p in shown["p"]]
+    if "term" in shown:
+        shown["term"] = [TERM_WORDS.get(term, term) for term in shown["term"]]
+    return qe.markup.frame_table(shown)
+
+
+def _evidence(check: qe.Check) -> str:
+    """The picture of a check with its numbers folded away, or the table alone."""
+    if check.table is None:
+        return ""
+    table = qe.markup.frame_table(_dated(check.table))
+    if check.picture is None:
+        return table
+    return look.picture(qe.plot(check), check.text) + look.folded("The numbers", table)
+
+
+def _dated(table: pd.DataFrame) -> pd.DataFrame:
+    """Dates without an empty time of day."""
+    dates = table.select_dtypes("datetime")
+    return table.assign(**{str(name): dates[name].dt.strftime("%Y-%m-%d") for name in dates})
+
+
+def _columns(described: pd.DataFrame) -> list[tuple[object, ...]]:
+    held = zip(
+        described["column"],
+        [KIND_WORDS[kind] for kind in described["kind"]],
+        [f"{share:.1%}" if share else "none" for share in described["missing_share"]],
+        described["distinct"].tolist(),
+        strict=True,
+    )
+    return list(held)
+
+
+def _shares(empty: pd.DataFrame) -> list[str]:
+    return [f"{row.column} ({row.missing_share:.1%})" for row in empty.itertuples()]
+
+
+def _card(body: str) -> str:
+    return f"<style>{qe.markup.STYLE}</style><div class='qieval-card'>{body}</div>"
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,115 @@
+"""The guided study as a person meets it: the start page, and difference-in-differences by clicking."""
+
+import json
+import re
+
+from playwright.sync_api import expect
+
+import qieval as qe
+from qi_notebooks.presets import PRESETS
+
+SLOW = 60_000
+"""Milliseconds that a step may take on a busy machine."""
+TEMPLATE = "qieval-studies/difference_in_differences.ipynb"
+
+
+def step(lab, number):
+    """The panel of a step."""
+    number_sign = lab.page.locator(".qi-number").get_by_text(str(number), exact=True)
+    return lab.page.locator(".qi-step").filter(has=number_sign)
+
+
+def press(lab, number, button):
+    """Click a button of a step and wait until the step is done and all its pictures are drawn."""
+    lab.click(button)
+    expect(step(lab, number).locator(".qi-state")).to_have_text("✓ done", timeout=SLOW)
+    expect(step(lab, number)).not_to_contain_text("Working", timeout=SLOW)
+
+
+def picture(lab, number, name):
+    """A screenshot of one step, all of it."""
+    found = step(lab, number)
+    found.scroll_into_view_if_needed()
+    lab.screenshot(name, of=found)
+
+
+def expected(**changes):
+    """The headline that Python gives for the example."""
+    data = qe.data.example("pilot")
+    design = qe.DifferenceInDifferences(**{**PRESETS["pilot"], **changes})
+    return qe.estimate(design, data).headline
+
+
+def test_start_page_opens_and_leads_to_the_template(lab):
+    lab.start_page()
+    lab.run_all()
+    assert lab.errors() == []
+    for question in lab.page.locator(".widget-toggle-buttons").all():
+        question.get_by_role("button", name="yes", exact=True).click()
+    lab.see(re.compile("Did the outcome of those who got the intervention"))
+    lab.screenshot("start-page")
+    lab.page.get_by_role("link", name="Difference-in-differences", exact=True).first.click()
+    lab.page.get_by_role("heading", name="Difference-in-differences: a guided study").wait_for()
+    assert lab.refused == []
+
+
+def test_guided_study_from_question_to_report(lab):
+    # High enough that every step fits on the screen, for the screenshots.
+    lab.page.set_viewport_size({"width": 1280, "height": 3200})
+    lab.open(TEMPLATE)
+    lab.run_all()
+    assert lab.errors() == []
+    picture(lab, 1, "study-1-question")
+    picture(lab, 2, "study-2-data")
+    expect(step(lab, 5)).to_contain_text("Waiting: lock the design first")
+
+    press(lab, 3, "Run the design checks")
+    expect(step(lab, 3)).to_contain_text("trends before the start", ignore_case=True)
+    step(lab, 3).locator("summary").filter(has_text="rends before the start").first.click()
+    picture(lab, 3, "study-3-design-checks")
+    press(lab, 4, "Lock this design")
+    expect(step(lab, 4)).to_contain_text("Locked")
+    picture(lab, 4, "study-4-lock")
+
+    press(lab, 5, "Estimate the effect")
+    headline = step(lab, 5).locator(".qieval-headline")
+    expect(headline).to_have_text(expected())
+    expect(step(lab, 5)).to_contain_text("Protocol: as locked")
+    picture(lab, 5, "study-5-estimate")
+    before = step(lab, 5).locator("img").first.get_attribute("src")
+
+    press(lab, 6, "Examine the assumptions")
+    expect(step(lab, 6)).to_contain_text("no spillover")
+    picture(lab, 6, "study-6-assumptions")
+    press(lab, 7, "Estimate under altered designs")
+    expect(step(lab, 7)).to_contain_text("as designed")
+    picture(lab, 7, "study-7-sensitivity")
+
+    press(lab, 8, "Write report")
+    link = step(lab, 8).get_by_role("link", name="Open the report")
+    expect(link).to_be_visible()
+    picture(lab, 8, "study-8-report")
+    report = lab.folder / "qieval-studies" / "difference_in_differences_report.html"
+    written = report.read_text(encoding="utf-8")
+    assert written.lstrip().lower().startswith("<!doctype html>")
+    assert "emergency admissions per 1,000 people a month" in written
+
+    lab.choose("Outcome", "bed_days")
+    expect(headline).to_have_text(expected(outcome="bed_days", measured_in=""))
+    expect(step(lab, 5)).to_contain_text("exploratory: changed since the protocol was locked")
+    assert step(lab, 5).locator("img").first.get_attribute("src") != before
+    expect(step(lab, 6)).to_contain_text("Examine the assumptions")
+    picture(lab, 5, "study-5-estimate-changed")
+    picture(lab, 9, "study-9-code")
+    lab.click("Save my choices")
+    assert lab.errors() == []
+    lab.save()
+    text = (lab.folder / TEMPLATE).read_text(encoding="utf-8")
+    saved = json.loads(text)
+    assert "widgets" not in saved["metadata"]
+    kinds = {kind for cell in saved["cells"] for output in cell.get("outputs", []) for kind in output["data"]}
+    assert kinds == {"application/vnd.jupyter.widget-view+json", "text/plain"}
+    frame = qe.data.example("pilot").frame
+    assert [code for code in frame["practice"].unique() if code in text] == []
+    assert [rate for rate in frame["admissions_per_1000"] if repr(rate) in text] == []
+    assert lab.refused == []

@@ -1,0 +1,40 @@
+"""The chooser: which method fits, said honestly."""
+
+from pathlib import Path
+
+import qi_notebooks
+import qieval as qe
+from qi_notebooks import chooser
+
+
+def test_each_method_of_the_catalogue_has_advice_and_a_template():
+    stems = [qe.method_named(name).stem for name in qe.methods()["design"]]
+    assert list(chooser.NEEDS) == stems
+    templates = Path(qi_notebooks.__file__).parent / "templates"
+    assert all((templates / f"{stem}.ipynb").is_file() for stem in stems)
+
+
+def test_the_chooser_says_honestly_when_nothing_fits():
+    answers = dict.fromkeys(chooser.QUESTIONS, "yes")
+    assert chooser.advise(answers).fits == ("difference_in_differences",)
+    advice = chooser.advise({**answers, "comparison": "no"})
+    assert advice.fits == ()
+    assert "None of the methods" in chooser.described(advice)
+    assert chooser.QUESTIONS["comparison"].otherwise in chooser.described(advice)
+    unsure = chooser.advise({**answers, "before": chooser.UNSURE})
+    assert chooser.QUESTIONS["before"].words in chooser.described(unsure)
+
+
+def test_only_examples_for_methods_that_exist_are_listed():
+    shown = chooser.Examples()
+    assert {"pilot", "organ_donations"} <= set(shown.table["name"])
+    assert "thornton_hiv" not in shown._repr_html_()
+    assert "organ_donations" in shown._repr_html_()
+
+
+def test_the_chooser_follows_the_answers():
+    made = chooser.Chooser()
+    assert "may fit" in made._advice.value
+    made._asked["comparison"].value = "no"
+    assert "None of the methods" in made._advice.value
+    assert all(place.outputs == () for place in made._links.values())
