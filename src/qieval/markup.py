@@ -18,10 +18,11 @@ STYLE = """
 .qieval-card h4 { margin: .1em 0 .5em; font-size: 1.05em; color: #003087; }
 .qieval-card table { border-collapse: collapse; font-size: .92em; margin: .3em 0; }
 .qieval-card th, .qieval-card td {
-  padding: .25em .7em .25em 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e3e8ee;
+  padding: .25em .7em .25em 0; text-align: left !important; vertical-align: top;
+  border-bottom: 1px solid #e3e8ee;
 }
 .qieval-card th { color: #425563; font-weight: 600; }
-.qieval-card td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.qieval-card td.n { text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .qieval-badge {
   display: inline-block; padding: .05em .5em; border-radius: .8em; font-size: .85em;
   white-space: nowrap; border: 1px solid;
@@ -104,6 +105,8 @@ def bullets(items: Iterable[object]) -> str:
 def _cell(item: object) -> str:
     if item is None or item is pd.NaT or (isinstance(item, float) and item != item):
         return "<td></td>"
+    if isinstance(item, pd.Timestamp) and item == item.normalize():
+        return f"<td>{item.date().isoformat()}</td>"
     numeric = isinstance(item, (int, float)) and not isinstance(item, bool)
     shown = f"{item:,}" if isinstance(item, int) and not isinstance(item, bool) else words(item)
     return f'<td class="n">{shown}</td>' if numeric else f"<td>{escape(shown)}</td>"

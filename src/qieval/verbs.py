@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Data = pd.DataFrame | Extract
 Item = TypeVar("Item")
-Progress = Callable[[int, int, str], None]
-"""Told (done, total, what) before each step of long work; without one a progress bar is shown."""
 
 
 def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) -> Result:
@@ -49,7 +47,7 @@ def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) ->
     return replace(result, record=_record(design, data, frame), protocol=protocol)
 
 
-def design_checks(design: Design, data: Data, *, progress: Progress | None = None) -> Checks:
+def design_checks(design: Design, data: Data) -> Checks:
     """Everything that can be known before outcomes after the start are looked at.
 
     Outcomes at or after the start are never read (not even to see whether they are missing), so these
@@ -63,11 +61,11 @@ def design_checks(design: Design, data: Data, *, progress: Progress | None = Non
     """
     method = method_of(design)
     parsed = method.blind(design, _frame(data))
-    found = tuple(check(design, parsed) for check in _each(method.design_checks, "design checks", progress))
+    found = tuple(check(design, parsed) for check in _each(method.design_checks, "design checks"))
     return Checks(found, title="Design checks, made without any outcome after the start")
 
 
-def diagnose(result: Result, data: Data, *, progress: Progress | None = None) -> Checks:
+def diagnose(result: Result, data: Data) -> Checks:
     """Examine every assumption of the method: the ledger. `data` are the data of the estimate.
 
     Raises DataError when the data are not those that the result was estimated from.
@@ -90,7 +88,7 @@ def diagnose(result: Result, data: Data, *, progress: Progress | None = None) ->
             " examine another study. Give the data that were estimated, or estimate again."
         )
     study = Study(result, frame, method.parse(result.design, frame), method.refit)
-    found = tuple(check(study) for check in _each(method.checks, "checks", progress))
+    found = tuple(check(study) for check in _each(method.checks, "checks"))
     return Checks(found, method.assumptions, result.design.arguments)
 
 
@@ -113,14 +111,7 @@ class Variation:
         return markup.card("Estimates under altered designs", markup.frame_table(shown))
 
 
-def vary(
-    design: Design,
-    data: Data,
-    *,
-    cross: bool = False,
-    progress: Progress | None = None,
-    **fields: Iterable[Any],
-) -> Variation:
+def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[Any]) -> Variation:
     """Estimate again with one field altered at a time (`cross=True`: all combinations of the given values).
 
     A design that cannot be estimated keeps its row, with the reason as its note. Progress is shown; an
@@ -139,11 +130,7 @@ def vary(
         )
     frame = _frame(data)
     changes: list[dict[str, Any]] = [{}, *_alterations(fields, cross)]
-    rows = [
-        row
-        for change in _each(changes, "altered designs", progress)
-        for row in _varied(design, frame, change)
-    ]
+    rows = [row for change in _each(changes, "altered designs") for row in _varied(design, frame, change)]
     return Variation(design, pd.DataFrame(rows))
 
 
@@ -171,16 +158,9 @@ def plots_of(result: Result) -> dict[str, ggplot]:
     return {picture.__name__.replace("_", " "): picture(result) for picture in method_of(result.design).plots}
 
 
-def _each(items: Sequence[Item], what: str, progress: Progress | None) -> Iterator[Item]:
-    """The items one by one, with progress told to the caller or shown as a bar once it takes more than a
-    second."""
-    if progress is None:
-        yield from tqdm(items, desc=what, leave=False, delay=1)
-        return
-    for done, item in enumerate(items):
-        progress(done, len(items), what)
-        yield item
-    progress(len(items), len(items), what)
+def _each(items: Sequence[Item], what: str) -> Iterator[Item]:
+    """The items one by one, with a progress bar once they take more than a second."""
+    yield from tqdm(items, desc=what, leave=False, delay=1)
 
 
 def _frame(data: Data) -> pd.DataFrame:
