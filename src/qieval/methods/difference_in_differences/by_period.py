@@ -31,15 +31,15 @@ def event_study(design: DifferenceInDifferences, panel: Panel, reference: int) -
     )
 
 
-def event_rows(design: DifferenceInDifferences, event: EventStudy, *, bands: bool) -> pd.DataFrame:
-    """One row per period: estimate, pointwise interval, and simultaneous band (NaN without `bands`)."""
+def event_rows(design: DifferenceInDifferences, event: EventStudy, df: float, *, bands: bool) -> pd.DataFrame:
+    """One row per period: estimate, pointwise interval, simultaneous band (or NaN); t with df."""
     variance = np.where(event.degenerate, np.nan, np.diag(event.covariance))
     std_error = np.sqrt(np.where(variance > 0, variance, np.nan))
-    pointwise = t_interval(event.estimate, std_error, event.df, design.level)
+    pointwise = t_interval(event.estimate, std_error, df, design.level)
     estimable = np.isfinite(std_error)
     critical = np.nan
     if bands and estimable.any():
-        critical = sup_t(event.covariance[np.ix_(estimable, estimable)], event.df, design.level)
+        critical = sup_t(event.covariance[np.ix_(estimable, estimable)], df, design.level)
     return pd.DataFrame(
         {
             "term": "effect in period",
@@ -84,15 +84,12 @@ def for_few_clusters(
         ]
 
 
-def group_series(
-    design: DifferenceInDifferences, panel: Panel, event: EventStudy, analytic: bool
-) -> pd.DataFrame:
+def group_series(design: DifferenceInDifferences, panel: Panel, event: EventStudy, df: float) -> pd.DataFrame:
     """Weighted group means by period, and what the treated would have shown had they changed as the others
     did.
 
     The counterfactual takes the groups' mean distance before the start as the distance that would have
-    lasted, as the average effect does. Its band is pointwise, and left out where clusters are too few for
-    it.
+    lasted, as the average effect does. Its band is pointwise, by t with df; NaN leaves it out.
     """
     weight = np.ones(len(panel.unit)) if panel.weights is None else panel.weights
     cell = panel.treated * panel.n_periods + panel.time
@@ -100,11 +97,7 @@ def group_series(
     with np.errstate(invalid="ignore"):
         mean = (np.bincount(cell, weight * panel.outcome, 2 * panel.n_periods) / total).reshape(2, -1)
     gap, std_error = _distance_from_before(panel, event)
-    half = (
-        t_interval(gap, std_error, event.df, design.level).high - gap
-        if analytic
-        else np.full(len(gap), np.nan)
-    )
+    half = t_interval(gap, std_error, df, design.level).high - gap
     axis = panel.periods.axis()
     nothing = np.full(panel.n_periods, np.nan)
     expected = mean[1] - gap

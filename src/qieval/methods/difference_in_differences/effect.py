@@ -58,11 +58,11 @@ def estimate(design: DifferenceInDifferences, frame: pd.DataFrame, *, brief: boo
     event, estimates, series = None, _overall_row(fit, inference), None
     if not brief:
         event = event_study(design, panel, last_before)
-        periods = event_rows(design, event, bands=not inference.for_few)
+        periods = event_rows(design, event, inference.df, bands=not inference.for_few)
         if inference.for_few:
             for_few_clusters(design, panel, event, periods)
         estimates = pd.concat([estimates, periods], ignore_index=True)
-        series = group_series(design, panel, event, analytic=not inference.for_few)
+        series = group_series(design, panel, event, np.nan if inference.for_few else inference.df)
     return Result(
         design=design,
         headline=_headline(design, panel, inference, float(fit.beta[0]), expected),

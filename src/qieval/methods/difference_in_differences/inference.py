@@ -11,7 +11,7 @@ import numpy as np
 from qieval.errors import DataError
 from qieval.numerics.absorb import Fit
 from qieval.numerics.covariance import covariance, t_interval
-from qieval.numerics.few_clusters import TOO_FEW_PER_ARM, reliable
+from qieval.numerics.few_clusters import TOO_FEW_PER_ARM, cautious_df, reliable
 from qieval.numerics.permutation import permute_clusters
 from qieval.numerics.resampling import Resampling
 from qieval.numerics.wild_bootstrap import wild_cluster_bootstrap
@@ -26,7 +26,8 @@ MOST_BOOTSTRAP_CLUSTERS = 400
 class Inference:
     """Standard error, interval and p-value of an effect, and how they were made.
 
-    for_few: whether the interval is one made for few clusters.
+    df: degrees of freedom of the analytic interval. for_few: whether the interval was made for few
+    clusters instead.
     """
 
     std_error: float
@@ -36,6 +37,7 @@ class Inference:
     label: str
     clusters: int
     treated_clusters: int
+    df: float
     notes: tuple[str, ...] = ()
     for_few: bool = False
 
@@ -104,7 +106,11 @@ def _clusters(fit: Fit, panel: Panel) -> _Clusters:
 
 def _analytic(design: Any, fit: Fit, panel: Panel, clusters: _Clusters) -> Inference:
     found = covariance(fit, design.variance, panel.cluster, design.small_sample)
-    interval = t_interval(fit.beta[:1], found.std_error[:1], found.df, design.level)
+    df, cautious = found.df, ""
+    if design.inference == "automatic" and design.variance == "cluster":
+        df = cautious_df(found.df, clusters.smaller_arm)
+        cautious = " (clusters of the smaller group less one)" if df < found.df else ""
+    interval = t_interval(fit.beta[:1], found.std_error[:1], df, design.level)
     label = {
         "cluster": "cluster-robust t",
         "hc1": "heteroskedasticity-robust t (HC1)",
@@ -123,7 +129,8 @@ def _analytic(design: Any, fit: Fit, panel: Panel, clusters: _Clusters) -> Infer
         low=float(interval.low[0]),
         high=float(interval.high[0]),
         p_value=float(interval.p_value[0]),
-        label=f"{label} with {found.df:,.0f} degrees of freedom",
+        label=f"{label} with {df:,.0f} degrees of freedom{cautious}",
+        df=df,
         clusters=len(clusters.treated),
         treated_clusters=int(clusters.treated.sum()),
         notes=notes,
