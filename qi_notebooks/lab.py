@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -14,20 +15,29 @@ TEMPLATES = HERE / "templates"
 JUPYTER_CONFIG = HERE / "jupyter_config"
 STUDIES = "qieval-studies"
 START_PAGE = "start.ipynb"
+WORKED = "worked"
 
 
 def prepare(directory: Path) -> list[Path]:
-    """Put the start page and the templates into `directory`/qieval-studies; return the new files.
+    """Put the start page, the templates and the worked studies into `directory`/qieval-studies.
 
-    A file that is already there belongs to the user and stays as it is. The folder is made when it is
-    missing.
+    Returns the new files. A file that is already there belongs to the user and stays as it is. Folders are
+    made when they are missing.
     """
     studies = directory / STUDIES
-    studies.mkdir(parents=True, exist_ok=True)
-    lacking = [source for source in sorted(TEMPLATES.glob("*.ipynb")) if not (studies / source.name).exists()]
-    for source in lacking:
-        shutil.copyfile(source, studies / source.name)
-    return [studies / source.name for source in lacking]
+    wanted = {studies / source.name: source for source in sorted(TEMPLATES.glob("*.ipynb"))}
+    wanted |= {studies / WORKED / source.name: source for source in sorted(worked_studies().glob("*.ipynb"))}
+    lacking = {target: source for target, source in wanted.items() if not target.exists()}
+    for target, source in lacking.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return list(lacking)
+
+
+def worked_studies() -> Path:
+    """The folder of the worked studies: beside this package in a checkout, else where the wheel puts them."""
+    beside = HERE.parent / "notebooks"
+    return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "qieval" / WORKED
 
 
 def command(directory: Path, *, port: int | None = None, browser: bool = True) -> list[str]:

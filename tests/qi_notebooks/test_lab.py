@@ -9,16 +9,17 @@ import textwrap
 
 from qi_notebooks import lab
 
-SHIPPED = {path.name for path in lab.TEMPLATES.glob("*.ipynb")}
+SHIPPED = {path.name: path for path in lab.TEMPLATES.glob("*.ipynb")}
+STUDIES = {f"{lab.WORKED}/{path.name}": path for path in lab.worked_studies().glob("*.ipynb")}
 
 
 def test_a_new_folder_gets_the_start_page_and_the_templates(tmp_path):
     new = lab.prepare(tmp_path / "deep" / "work")
-    assert {path.name for path in new} == SHIPPED
-    assert lab.START_PAGE in SHIPPED
-    for path in new:
-        assert path.parent == tmp_path / "deep" / "work" / lab.STUDIES
-        assert path.read_bytes() == (lab.TEMPLATES / path.name).read_bytes()
+    folder = tmp_path / "deep" / "work" / lab.STUDIES
+    assert {path.relative_to(folder).as_posix() for path in new} == {*SHIPPED, *STUDIES}
+    assert lab.START_PAGE in SHIPPED and STUDIES
+    for name, source in (SHIPPED | STUDIES).items():
+        assert (folder / name).read_bytes() == source.read_bytes()
 
 
 def test_a_notebook_of_the_user_is_never_overwritten(tmp_path):

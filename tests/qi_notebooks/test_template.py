@@ -55,7 +55,7 @@ def test_links_of_the_start_page_lead_somewhere():
     text = "\n".join(cell.source for cell in notebook.cells)
     for path in METHODS:
         assert f"]({path.name})" in text
-    assert f"](../notebooks/{WORKED.name})" in text
+    assert f"](worked/{WORKED.name})" in text
     assert WORKED.is_file()
 
 
