@@ -106,6 +106,7 @@ def _execute(notebook: nbformat.NotebookNode, folder: Path, numbers: Mapping[int
         timeout=None,
         kernel_name="python3",
         store_widget_state=False,
+        extra_arguments=["--IPKernelApp.log_level=40"],
         resources={"metadata": {"path": str(folder)}},
     )
     with client.setup_kernel():

@@ -28,6 +28,8 @@ ARTIFACTS = ROOT / "ci-artifacts"
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60
 QUIET_CHECKS = 4
+PRIVATE = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+WORKSPACES = "JUPYTER_CONFIG_DIR/lab/workspaces"
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -85,7 +87,7 @@ class Lab:
 
     def run_all(self, seconds: float = 120) -> None:
         """Run all cells by JupyterLab's own command and wait until the kernel has nothing left to do."""
-        self.page.evaluate(RUN_ALL)
+        self._ask(RUN_ALL, seconds)
         self.wait_idle(seconds)
 
     def wait_idle(self, seconds: float = 60) -> None:
@@ -96,7 +98,7 @@ class Lab:
             if time.monotonic() > end:
                 raise AssertionError(f"the notebook was still busy after {seconds} seconds")
             self.page.wait_for_timeout(150)
-            quiet = quiet + 1 if self.page.evaluate(IS_IDLE) else 0
+            quiet = quiet + 1 if self._ask(IS_IDLE) else 0
 
     def errors(self) -> list[str]:
         """The errors shown: those of cells, those inside Output widgets, and dialogs of JupyterLab."""
@@ -104,7 +106,7 @@ class Lab:
             has_text="Traceback (most recent call last)"
         )
         dialogs = self.page.locator(".jp-Dialog")
-        return [*self.page.evaluate(STORED_ERRORS), *tracebacks.all_inner_texts(), *dialogs.all_inner_texts()]
+        return [*self._ask(STORED_ERRORS), *tracebacks.all_inner_texts(), *dialogs.all_inner_texts()]
 
     @property
     def widgets(self) -> Locator:
@@ -134,7 +136,7 @@ class Lab:
 
     def save(self) -> None:
         """Save the notebook as the user does."""
-        self.page.evaluate(SAVE)
+        self._ask(SAVE)
 
     def screenshot(self, name: str, of: Locator | None = None) -> Path:
         """Keep what the page (or one part of it) shows as ci-artifacts/<name>.png."""
@@ -143,9 +145,15 @@ class Lab:
         (of if of is not None else self.page).screenshot(path=path)
         return path
 
+    def _ask(self, script: str, seconds: float = START_SECONDS) -> Any:
+        """What a script in the page answers; an error when there is no answer in time."""
+        late = f"reject(new Error('the page did not answer within {seconds} seconds'))"
+        limit = f"new Promise((_, reject) => setTimeout(() => {late}, {seconds * 1000}))"
+        return self.page.evaluate(f"() => Promise.race([({script})(), {limit}])")
+
     def _wait_for_notebook(self) -> None:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_SECONDS * 1000)
-        self.page.evaluate(NOTEBOOK_READY)
+        self._ask(NOTEBOOK_READY)
 
     def _only_this_machine(self, route: Route) -> None:
         address = urlsplit(route.request.url)
@@ -165,7 +173,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Jupyter keeps what it would otherwise keep in the user's home."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def address(folder: Path, home: Path) -> Iterator[str]:
     """The address of a running JupyterLab that knows nothing of this machine's user."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
@@ -174,8 +188,7 @@ def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     # No token is safe here only because nobody but this machine reaches the server, for a minute.
     words += [f"--ServerApp.ip={LOOPBACK}", "--ServerApp.port_retries=0", "--IdentityProvider.token="]
     words += ["--expose-app-in-browser"]
-    home = tmp_path_factory.mktemp("home")
-    private = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    private = {name: str(home / name) for name in PRIVATE}
     ARTIFACTS.mkdir(exist_ok=True)
     with (ARTIFACTS / "jupyter.log").open("w") as log:
         variables = jupyterlab.environment({**os.environ, **private})
@@ -203,14 +216,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, chromium: Browser, address: str, folder: Path) -> Iterator[Lab]:
-    """A fresh page of JupyterLab; its kernels end with the test."""
+def lab(
+    request: pytest.FixtureRequest, chromium: Browser, address: str, folder: Path, home: Path
+) -> Iterator[Lab]:
+    """A fresh page of JupyterLab without the tabs of an earlier test; its kernels end with the test."""
+    shutil.rmtree(home / WORKSPACES, ignore_errors=True)
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     made = Lab(context.new_page(), address, folder)
     yield made
     if request.node.stash.get(FAILED, False):
         made.screenshot(f"failed-{request.node.name}")
-    made.page.evaluate(SHUT_DOWN)
+    made._ask(SHUT_DOWN)
     context.close()
 
 

@@ -301,3 +301,12 @@ def test_describe_says_what_the_forms_need(tmp_path):
     assert got.loc["practice", ["low", "high"]].isna().all()
     assert got.loc["nhs", "suspicious"] == "1 possible NHS number"
     assert not got.astype(str).apply(lambda column: column.str.contains("Elm|Oak|9434765919")).any().any()
+
+
+def test_decimals_in_full_precision_stay_numbers(tmp_path):
+    path = tmp_path / "rates.csv"
+    path.write_text("unit,rate,account\na,5.882352941176471,12345678901234567\nb,20.58823529411765,1\n")
+    found = read(path)
+    assert found.frame["rate"].tolist() == [5.882352941176471, 20.58823529411765]
+    assert found.frame["account"].tolist() == ["12345678901234567", "1"]
+    assert any("account: read as text" in note for note in found.notes)

@@ -23,6 +23,7 @@ _SHORT_YEAR = r"\d{1,2}[/.-](?:\d{1,2}|[A-Za-z]{3})[/.-]\d{2}"
 _NAMED_DATE = r"\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{4}"
 MOST_DIGITS = 15
 """Longer whole numbers lose digits as floating-point numbers, so they stay text."""
+_TOO_LONG = rf"[-+]?(?:\d,?){{{MOST_DIGITS + 1},}}"
 NEARLY_ALL = 0.9
 SERIALS = (20_000, 60_000)
 """Excel counts days from 30 December 1899; these are the years 1954 to 2064."""
@@ -116,9 +117,9 @@ def _numbers(cells: Cells) -> tuple["pd.Series[Any]", list[str]]:
     plain = texts[numeric]
     if plain.str.fullmatch(_LEADING_ZERO).any():
         return cells.spread(texts), [f"{name}: read as text, since numbers with leading zeros are codes."]
-    if (plain.str.replace(r"\D", "", regex=True).str.len() > MOST_DIGITS).any():
+    if plain.str.fullmatch(_TOO_LONG).any():
         return cells.spread(texts), [
-            f"{name}: read as text, since its numbers have more than {MOST_DIGITS} digits."
+            f"{name}: read as text, since its whole numbers have more than {MOST_DIGITS} digits."
         ]
     values = pd.to_numeric(plain.str.replace(",", "")).astype("float64").reindex(texts.index)
     notes = []
