@@ -200,9 +200,13 @@ def address(folder: Path, home: Path) -> Iterator[str]:
             _stop(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A running Chromium, or a skip."""
+    """A running Chromium, or a skip.
+
+    It ends with its module: while Playwright is there, so is its event loop, and widgets tested without a
+    browser in the same process would leave their work to that loop.
+    """
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
         reason = "Chromium was not found (on Debian: apt-get install chromium)"
