@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "qieval"
 
 LAYERS = [
-    {"errors", "text", "numerics"},
+    {"errors", "text", "progress"},
+    {"numerics"},
     {"fields", "periods", "markup"},
     {"design"},
     {"columns", "rows"},

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from qieval import markup
 from qieval.catalogue import method_of
@@ -18,6 +17,7 @@ from qieval.design import Design
 from qieval.errors import DataError, DesignError, QievalError, nearest
 from qieval.plots import variation as variation_plot
 from qieval.plots.evidence import evidence
+from qieval.progress import progress
 from qieval.provenance import Protocol, Record, fingerprint
 from qieval.result import Result, Study, main_estimates
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from plotnine import ggplot
 
 Data = pd.DataFrame | Extract
-Item = TypeVar("Item")
 
 
 def estimate(design: Design, data: Data, *, protocol: Protocol | None = None) -> Result:
@@ -61,7 +60,7 @@ def design_checks(design: Design, data: Data) -> Checks:
     """
     method = method_of(design)
     parsed = method.blind(design, _frame(data))
-    found = tuple(check(design, parsed) for check in _each(method.design_checks, "design checks"))
+    found = tuple(check(design, parsed) for check in progress(method.design_checks, "design checks"))
     return Checks(found, title="Design checks, made without any outcome after the start")
 
 
@@ -88,7 +87,7 @@ def diagnose(result: Result, data: Data) -> Checks:
             " examine another study. Give the data that were estimated, or estimate again."
         )
     study = Study(result, frame, method.parse(result.design, frame), method.refit)
-    found = tuple(check(study) for check in _each(method.checks, "checks"))
+    found = tuple(check(study) for check in progress(method.checks, "checks"))
     return Checks(found, method.assumptions, result.design.arguments)
 
 
@@ -130,7 +129,7 @@ def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[
         )
     frame = _frame(data)
     changes: list[dict[str, Any]] = [{}, *_alterations(fields, cross)]
-    rows = [row for change in _each(changes, "altered designs") for row in _varied(design, frame, change)]
+    rows = [row for change in progress(changes, "altered designs") for row in _varied(design, frame, change)]
     return Variation(design, pd.DataFrame(rows))
 
 
@@ -156,11 +155,6 @@ def plot(thing: Result | Check | Variation, kind: str | None = None) -> ggplot:
 def plots_of(result: Result) -> dict[str, ggplot]:
     """All plots of a result by name."""
     return {picture.__name__.replace("_", " "): picture(result) for picture in method_of(result.design).plots}
-
-
-def _each(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """The items one by one, with a progress bar once they take more than a second."""
-    yield from tqdm(items, desc=what, leave=False, delay=1)
 
 
 def _frame(data: Data) -> pd.DataFrame:

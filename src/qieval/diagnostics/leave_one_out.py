@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from qieval.check import Check
 from qieval.errors import QievalError
+from qieval.progress import progress
 from qieval.result import NO_FIGURES, Study, figures, overall
 from qieval.text import number
 
@@ -34,9 +34,7 @@ def leave_one_out(study: Study) -> Check:
     most = MOST_LEFT_OUT_LARGE if len(panel.unit) > LARGE_DATA else MOST_LEFT_OUT
     candidates = np.argsort(-_unusual(study), kind="stable")[:most]
     quick = replace(design, inference="analytic") if hasattr(design, "inference") else design
-    rows = [
-        _row(study, quick, int(code)) for code in tqdm(candidates, desc="leave one out", leave=False, delay=1)
-    ]
+    rows = [_row(study, quick, int(code)) for code in progress(candidates, "leave one out")]
     table = pd.DataFrame(rows)
     table = table.iloc[(table["estimate"] - study.overall["estimate"]).abs().argsort()[::-1]].head(SHOWN)
     return _judged(study, pd.DataFrame(rows), table, len(candidates))

@@ -7,11 +7,13 @@ are indicators, never exist as dense columns: their cross-products are sums over
 its removal of singletons.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg, sparse
+import scipy
 
 from qieval.numerics.two_way import Codes, Floats, Mask, TwoWay, cross_products, sums, table, two_way
 
@@ -40,7 +42,7 @@ class Within:
     @cached_property
     def gram_factor(self) -> Floats:
         """Cholesky factor (lower) of the covariates' gram matrix."""
-        return linalg.cholesky(self.gram, lower=True) if self.gram.size else self.gram
+        return scipy.linalg.cholesky(self.gram, lower=True) if self.gram.size else self.gram
 
     def covariate_moments(self, column: Floats) -> Floats:
         """x W column (kept covariates,)."""
@@ -49,7 +51,9 @@ class Within:
     def partial_out_covariates(self, column: Floats) -> None:
         """Remove the covariates IN PLACE from a column (n,) whose unit and time effects are already out."""
         if self.x.shape[0]:
-            column -= linalg.cho_solve((self.gram_factor, True), self.covariate_moments(column)) @ self.x
+            column -= (
+                scipy.linalg.cho_solve((self.gram_factor, True), self.covariate_moments(column)) @ self.x
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +67,7 @@ class Events:
 
     code: Codes
     n_events: int
-    unit_table: sparse.csr_array
+    unit_table: scipy.sparse.csr_array
     to_time: Floats
 
     def sums(self, values: Floats) -> Floats:
@@ -266,8 +270,8 @@ def _inverse(matrix: Floats) -> Floats:
     if not matrix.size:
         return matrix
     scale = 1.0 / np.sqrt(np.diag(matrix))
-    factor = linalg.cholesky(matrix * np.outer(scale, scale), lower=True)
-    inverse = linalg.cho_solve((factor, True), np.eye(len(matrix)))
+    factor = scipy.linalg.cholesky(matrix * np.outer(scale, scale), lower=True)
+    inverse = scipy.linalg.cho_solve((factor, True), np.eye(len(matrix)))
     return np.asarray((inverse + inverse.T) / 2 * np.outer(scale, scale))
 
 

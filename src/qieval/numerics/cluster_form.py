@@ -7,10 +7,12 @@ and permutation draws are then products with G x (periods + covariates) matrices
 rows.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
+import scipy
 
 from qieval.numerics.absorb import Within
 from qieval.numerics.two_way import Codes, Floats, sums, table
@@ -20,7 +22,7 @@ from qieval.numerics.two_way import Codes, Floats, sums, table
 class ClusterForm:
     """J = own - left' right; own (G, G) sparse, left and right (r, G)."""
 
-    own: sparse.csr_array
+    own: scipy.sparse.csr_array
     left: Floats
     right: Floats
 
@@ -38,20 +40,22 @@ def cluster_form(base: Within, clusters: Codes, n_clusters: int, a: Floats, b: F
     first = _parts(base, clusters, n_clusters, a)
     second = first if b is a else _parts(base, clusters, n_clusters, b)
     together = sums(clusters, base.rows.weighted(a) * b, n_clusters)
-    per_unit = sparse.diags_array(1.0 / base.rows.unit_weight, format="csr")
-    own = sparse.diags_array(together, format="csr") - first[0] @ per_unit @ second[0].T
-    return ClusterForm(sparse.csr_array(own), first[1], second[1])
+    per_unit = scipy.sparse.diags_array(1.0 / base.rows.unit_weight, format="csr")
+    own = scipy.sparse.diags_array(together, format="csr") - first[0] @ per_unit @ second[0].T
+    return ClusterForm(scipy.sparse.csr_array(own), first[1], second[1])
 
 
-def _parts(base: Within, clusters: Codes, n_clusters: int, column: Floats) -> tuple[sparse.csr_array, Floats]:
+def _parts(
+    base: Within, clusters: Codes, n_clusters: int, column: Floats
+) -> tuple[scipy.sparse.csr_array, Floats]:
     """Cluster x unit sums of a column, and the half-products of its pieces with time and covariates."""
     rows = base.rows
     values = rows.weighted(column)
     by_unit = table((clusters, rows.unit), (n_clusters, rows.n_units), values)
     by_time = table((clusters, rows.time), (n_clusters, rows.n_times), values)
-    shared = by_unit @ sparse.diags_array(1.0 / rows.unit_weight, format="csr") @ rows.cells
+    shared = by_unit @ scipy.sparse.diags_array(1.0 / rows.unit_weight, format="csr") @ rows.cells
     half = rows.time_solver.half_solve(np.asarray((by_time - shared).toarray()).T)
     if base.x.shape[0]:
         moments = np.array([sums(clusters, values * x, n_clusters) for x in base.x])
-        half = np.vstack([half, linalg.solve_triangular(base.gram_factor, moments, lower=True)])
+        half = np.vstack([half, scipy.linalg.solve_triangular(base.gram_factor, moments, lower=True)])
     return by_unit, half

@@ -17,11 +17,13 @@ HC1 uses n/(n-K) and independent errors sum of squares/(n-K), both with K = k + 
 freedom for t: G - 1 with clusters, n - K with that full K otherwise.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import sparse, special
+import scipy
 
 from qieval.numerics.absorb import Events, Fit
 from qieval.numerics.two_way import (
@@ -142,9 +144,12 @@ def t_interval(beta: Floats, std_error: Floats, df: float, level: float = 0.95) 
         nothing = np.full(statistic.shape, np.nan)
         return Interval(statistic, nothing, nothing, nothing)
     if np.isinf(df):
-        p_value, critical = 2 * special.ndtr(-np.abs(statistic)), -special.ndtri((1 - level) / 2)
+        p_value, critical = 2 * scipy.special.ndtr(-np.abs(statistic)), -scipy.special.ndtri((1 - level) / 2)
     else:
-        p_value, critical = 2 * special.stdtr(df, -np.abs(statistic)), -special.stdtrit(df, (1 - level) / 2)
+        p_value, critical = (
+            2 * scipy.special.stdtr(df, -np.abs(statistic)),
+            -scipy.special.stdtrit(df, (1 - level) / 2),
+        )
     return Interval(statistic, p_value, beta - critical * std_error, beta + critical * std_error)
 
 
@@ -227,9 +232,9 @@ def _event_meat(fit: Fit, events: Events, clusters: Codes, dense: Floats, moment
     ]
     if moment is not None:
         per_unit = table((clusters, rows.unit), (len(dense), rows.n_units), values)
-        per_unit = per_unit @ sparse.diags_array(1.0 / rows.unit_weight, format="csr")
+        per_unit = per_unit @ scipy.sparse.diags_array(1.0 / rows.unit_weight, format="csr")
         scores = [
-            sparse.csr_array(score - per_unit @ members)
+            scipy.sparse.csr_array(score - per_unit @ members)
             for score, members in zip(scores, (rows.cells, events.unit_table), strict=True)
         ]
     to_events = _to_events(fit, events)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, special
+import scipy
 
 from qieval.numerics.two_way import Floats
 
@@ -74,9 +74,9 @@ def wald(estimate: Floats, covariance: Floats, df: float = np.inf) -> WaldTest:
         n_restrictions=q,
         df=float(df),
         f=f,
-        p_chi2=float(special.chdtrc(rank, statistic)) if rank else np.nan,
+        p_chi2=float(scipy.special.chdtrc(rank, statistic)) if rank else np.nan,
         p_value=_f_tail(rank, df, statistic, f),
-        p_hotelling=float(special.fdtrc(rank, left, f * left / df))
+        p_hotelling=float(scipy.special.fdtrc(rank, left, f * left / df))
         if finite and rank and left > 0
         else np.nan,
         outside=float(np.linalg.norm(missed)) > 1e-6 * float(np.linalg.norm(standardised)),
@@ -107,13 +107,15 @@ def sup_t(covariance: Floats, df: float = np.inf, level: float = 0.95) -> float:
 
     def missing(critical: float) -> float:
         ratio = (critical / grouped) ** 2
-        inside = special.chdtr(rank, ratio) if np.isinf(df) else special.fdtr(rank, df, ratio / rank)
+        inside = (
+            scipy.special.chdtr(rank, ratio) if np.isinf(df) else scipy.special.fdtr(rank, df, ratio / rank)
+        )
         return float(inside.mean() - level)
 
     tail = (1 - level) / 2
-    single = -special.ndtri(tail) if np.isinf(df) else -special.stdtrit(df, tail)
+    single = -scipy.special.ndtri(tail) if np.isinf(df) else -scipy.special.stdtrit(df, tail)
     tail /= covariance.shape[0]
-    bonferroni = -special.ndtri(tail) if np.isinf(df) else -special.stdtrit(df, tail)
+    bonferroni = -scipy.special.ndtri(tail) if np.isinf(df) else -scipy.special.stdtrit(df, tail)
     return float(brentq(missing, 0.9 * single, 1.1 * bonferroni, xtol=1e-12))
 
 
@@ -139,7 +141,7 @@ def _scales(covariance: Floats) -> Floats:
 
 def _spectrum(correlation: Floats) -> tuple[Floats, Floats]:
     """Eigenvalues that are not zero, and their vectors as columns."""
-    values, vectors = linalg.eigh((correlation + correlation.T) / 2)
+    values, vectors = scipy.linalg.eigh((correlation + correlation.T) / 2)
     kept = values > RANK * max(float(values.max(initial=0.0)), RANK)
     return values[kept], vectors[:, kept]
 
@@ -147,4 +149,4 @@ def _spectrum(correlation: Floats) -> tuple[Floats, Floats]:
 def _f_tail(rank: int, df: float, statistic: float, f: float) -> float:
     if not rank or df <= 0:
         return np.nan
-    return float(special.chdtrc(rank, statistic) if np.isinf(df) else special.fdtrc(rank, df, f))
+    return float(scipy.special.chdtrc(rank, statistic) if np.isinf(df) else scipy.special.fdtrc(rank, df, f))

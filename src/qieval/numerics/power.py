@@ -14,7 +14,7 @@ seasons longer than a block do not: power is then optimistic.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special
+import scipy
 
 from qieval.numerics.resampling import Resampling
 from qieval.numerics.two_way import Codes, Floats, Mask, compact, two_way
@@ -94,7 +94,7 @@ def simulate_power(
     g = source.length.size
     n = float(source.units.sum()) * periods
     factor = g / (g - 1) * (n - 1) / (n - 1 - periods)
-    limit = -special.stdtrit(g - 1, (1 - resampling.level) / 2) * error * np.sqrt(factor)
+    limit = -scipy.special.stdtrit(g - 1, (1 - resampling.level) / 2) * error * np.sqrt(factor)
     sd = float(estimate.std(ddof=1))
     effects = np.linspace(0.0, 5.0 * sd, 21) if effects is None else effects
     power = np.array([np.mean(np.abs(estimate + effect) > limit) for effect in effects])

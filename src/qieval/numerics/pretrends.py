@@ -7,7 +7,7 @@ the same.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, special
+import scipy
 
 from qieval.numerics.joint import wald
 from qieval.numerics.two_way import Floats, Mask
@@ -63,7 +63,7 @@ def pretrend_power(
     limit = critical * np.sqrt(np.diag(sigma))
     under_trend = normal_box(delta[pre], sigma, -limit, limit)
     under_none = normal_box(np.zeros(limit.size), sigma, -limit, limit)
-    inverse = linalg.pinvh(sigma)
+    inverse = scipy.linalg.pinvh(sigma)
     moved = covariance[:, pre] @ inverse @ (under_trend.mean - delta[pre])
     mean = delta + moved
     mean[pre] = under_trend.mean
@@ -81,8 +81,8 @@ def pretrend_power(
 def joint_power(sigma: Floats, delta: Floats, level: float = 0.05) -> float:
     """Chance that a Wald test at this level rejects zero if the truth is delta (q,)."""
     test = wald(delta, sigma)
-    critical = special.chdtri(test.rank, level)
-    return float(1.0 - special.chndtr(critical, test.rank, test.statistic))
+    critical = scipy.special.chdtri(test.rank, level)
+    return float(1.0 - scipy.special.chndtr(critical, test.rank, test.statistic))
 
 
 def slope_for_power(
@@ -148,10 +148,10 @@ def _sequential(
         known = centre[j] + root[j, :j] @ normals[:j]
         low, high = (bottom[j] - known) / root[j, j], (top[j] - known) / root[j, j]
         upper = low > 0  # work in the lower tail, where the distribution function keeps its digits
-        left = special.ndtr(np.where(upper, -high, low))
-        width = special.ndtr(np.where(upper, -low, high)) - left
+        left = scipy.special.ndtr(np.where(upper, -high, low))
+        width = scipy.special.ndtr(np.where(upper, -low, high)) - left
         point = np.where(upper, 1 - step, step)
-        drawn = special.ndtri(np.clip(left + point * width, 1e-300, 1 - 1e-16))
+        drawn = scipy.special.ndtri(np.clip(left + point * width, 1e-300, 1 - 1e-16))
         normals[j] = np.where(upper, -drawn, drawn)
         values[j] = known + root[j, j] * normals[j]
         weight *= width
@@ -160,9 +160,9 @@ def _sequential(
 
 def _root(correlation: Floats) -> Floats:
     try:
-        return np.asarray(linalg.cholesky(correlation, lower=True))
-    except linalg.LinAlgError:
-        return np.asarray(linalg.cholesky(correlation + RIDGE * np.eye(len(correlation)), lower=True))
+        return np.asarray(scipy.linalg.cholesky(correlation, lower=True))
+    except scipy.linalg.LinAlgError:
+        return np.asarray(scipy.linalg.cholesky(correlation + RIDGE * np.eye(len(correlation)), lower=True))
 
 
 def _primes(count: int) -> Floats:

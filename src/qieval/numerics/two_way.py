@@ -5,14 +5,15 @@ normal equations. There is no iteration, so there is nothing to converge, and no
 ever formed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, sparse
-from scipy.sparse.csgraph import connected_components
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -41,14 +42,18 @@ class TimeSolver:
         """Time effects b with A b = right; right (n_times,) or (n_times, m), the same shape comes back."""
         effects = np.zeros(right.shape)
         if self.kept.size:
-            effects[self.kept] = linalg.cho_solve((self.factor, True), right[self.kept], check_finite=False)
+            effects[self.kept] = scipy.linalg.cho_solve(
+                (self.factor, True), right[self.kept], check_finite=False
+            )
         return effects
 
     def half_solve(self, right: Floats) -> Floats:
         """H with H'H = right' A^-1 right; right (n_times, m) -> (kept, m)."""
         if not self.kept.size:
             return np.zeros((0, right.shape[1]))
-        half: Floats = linalg.solve_triangular(self.factor, right[self.kept], lower=True, check_finite=False)
+        half: Floats = scipy.linalg.solve_triangular(
+            self.factor, right[self.kept], lower=True, check_finite=False
+        )
         return half
 
 
@@ -98,19 +103,19 @@ class TwoWay:
         return self.unit_sums(None)
 
     @cached_property
-    def cells(self) -> sparse.csr_array:
+    def cells(self) -> scipy.sparse.csr_array:
         """Sum of the weights in each unit-period cell, sparse (n_units, n_times)."""
         if not self.balanced:
             return self.unit_by_time(np.ones(self.n) if self.weights is None else self.weights)
         starts = np.arange(self.n_units + 1, dtype=np.int32) * np.int32(self.n_times)
         places = self.time.astype(np.int32)
-        return sparse.csr_array((np.ones(self.n), places, starts), shape=(self.n_units, self.n_times))
+        return scipy.sparse.csr_array((np.ones(self.n), places, starts), shape=(self.n_units, self.n_times))
 
-    def unit_by_time(self, values: Floats) -> sparse.csr_array:
+    def unit_by_time(self, values: Floats) -> scipy.sparse.csr_array:
         """Sum of values (n,) in each unit-period cell; a balanced panel's values are used where they lie."""
         if self.balanced:
             pattern = (values, self.cells.indices, self.cells.indptr)
-            return sparse.csr_array(pattern, shape=self.cells.shape)
+            return scipy.sparse.csr_array(pattern, shape=self.cells.shape)
         return table((self.unit, self.time), (self.n_units, self.n_times), values)
 
     @cached_property
@@ -121,10 +126,12 @@ class TwoWay:
         else:
             across = cross_products([self.cells], [self.cells], 1.0 / self.unit_weight)
         normal = np.diag(self.time_sums(np.ones(self.n))) - across
-        n_components, labels = connected_components(sparse.csr_array(across), directed=False)
+        n_components, labels = scipy.sparse.csgraph.connected_components(
+            scipy.sparse.csr_array(across), directed=False
+        )
         kept = np.setdiff1d(np.arange(self.n_times), np.unique(labels, return_index=True)[1])
         block = normal[np.ix_(kept, kept)]
-        factor = linalg.cholesky(block, lower=True, check_finite=False) if kept.size else block
+        factor = scipy.linalg.cholesky(block, lower=True, check_finite=False) if kept.size else block
         return TimeSolver(kept, factor, self.n_times, int(n_components))
 
     def weighted(self, column: Floats) -> Floats:
@@ -213,21 +220,21 @@ def sums(codes: Codes, values: Floats | None, n_levels: int) -> Floats:
     return np.asarray(np.bincount(codes, values, n_levels), dtype=float)
 
 
-def table(codes: tuple[Codes, Codes], shape: tuple[int, int], values: Floats) -> sparse.csr_array:
+def table(codes: tuple[Codes, Codes], shape: tuple[int, int], values: Floats) -> scipy.sparse.csr_array:
     """Sums of values (n,) by two codes, as a sparse table."""
     pairs = (codes[0].astype(np.int32), codes[1].astype(np.int32))
-    made = sparse.coo_array((values, pairs), shape=shape).tocsr()
+    made = scipy.sparse.coo_array((values, pairs), shape=shape).tocsr()
     made.sum_duplicates()
     return made
 
 
 def cross_products(
-    left: Sequence[sparse.csr_array], right: Sequence[sparse.csr_array], scale: Floats
+    left: Sequence[scipy.sparse.csr_array], right: Sequence[scipy.sparse.csr_array], scale: Floats
 ) -> Floats:
     """[left tables]' diag(scale) [right tables], dense; the tables share their (many) rows, scale (rows,)."""
     cells = scale.size * sum(part.shape[1] for part in (*left, *right))
     if sum(part.nnz for part in (*left, *right)) < DENSE_ENOUGH * cells:
-        scaled = [sparse.diags_array(scale, format="csr") @ part for part in right]
+        scaled = [scipy.sparse.diags_array(scale, format="csr") @ part for part in right]
         return np.block([[(one.T @ other).toarray() for other in scaled] for one in left])
     total = np.zeros((sum(part.shape[1] for part in left), sum(part.shape[1] for part in right)))
     for block in row_blocks(scale.size, sum(total.shape)):
@@ -235,7 +242,7 @@ def cross_products(
     return total
 
 
-def dense_rows(tables: Sequence[sparse.csr_array], block: slice) -> Floats:
+def dense_rows(tables: Sequence[scipy.sparse.csr_array], block: slice) -> Floats:
     """Some rows of tables laid side by side, dense."""
     return np.hstack([part[block].toarray() for part in tables])
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tqdm.auto import tqdm
-
 from qieval import fields
 from qieval.catalogue import method_of
 from qieval.design import Design
 from qieval.errors import DesignError
+from qieval.progress import progress
 from qieval.reports import sections_findings, sections_reading, sections_study
 from qieval.reports.blocks import Section
 from qieval.reports.gate import Findings, Gate
@@ -45,7 +44,7 @@ def sections(findings: Findings, rule: SuppressionRule) -> tuple[Section, ...]:
     _require_complete(findings)
     settled = replace(findings, checks=replace(findings.checks, arguments=findings.result.design.arguments))
     gate = Gate(settled, rule)
-    return tuple(part(settled, gate) for part in tqdm(IN_ORDER, desc="report", leave=False))
+    return tuple(part(settled, gate) for part in progress(IN_ORDER, "report"))
 
 
 def _require_complete(findings: Findings) -> None:
