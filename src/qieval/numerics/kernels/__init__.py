@@ -1,2 +1,1 @@
-"""Compiled inner loops (numba). Importing a module of this folder costs half a second: import it in the function
-that needs it."""
+"""Compiled inner loops (numba): imported inside the functions that need them, since that costs half a second."""
