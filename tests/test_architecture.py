@@ -13,15 +13,18 @@ LAYERS = [
     {"numerics"},
     {"fields", "periods", "markup"},
     {"design"},
+    {"cohort_design"},
     {"columns", "rows"},
-    {"shapes", "check", "provenance"},
+    {"shapes", "cohort", "check", "provenance"},
+    {"compared"},
     {"result"},
-    {"data", "methods", "diagnostics", "plots"},
+    {"covariate_balance"},
+    {"data", "methods", "diagnostics", "plots", "sensitivity"},
     {"catalogue"},
     {"verbs"},
     {"reports"},
 ]
-STRANGERS = [{"errors", "text", "progress"}, {"data", "methods", "diagnostics", "plots"}]
+STRANGERS = [{"errors", "text", "progress"}, {"data", "methods", "diagnostics", "plots", "sensitivity"}]
 """Layers whose members may not import one another."""
 KERNELS = "qieval.numerics.kernels"
 """Compiled code: slow to import, so it is imported where it is used."""
@@ -49,8 +52,14 @@ def unit_of(module: str) -> str:
 
 
 def imports(tree: ast.AST) -> list[tuple[str, int, bool]]:
-    """Every import as (module, line, inside a function?)."""
+    """Every import that is carried out as (module, line, inside a function?)."""
     found = []
+    for_types = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and getattr(branch.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
     inside = {
         id(node)
         for function in ast.walk(tree)
@@ -58,6 +67,8 @@ def imports(tree: ast.AST) -> list[tuple[str, int, bool]]:
         for node in ast.walk(function)
     }
     for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names = (
                 [f"{node.module}.{alias.name}" for alias in node.names]

@@ -43,7 +43,7 @@ class Design:
     protocol can be stored and compared.
     """
 
-    method: ClassVar[str] = "design"
+    title: ClassVar[str] = "design"
 
     question: str = text("the question of the evaluation in one sentence")
     arguments: Mapping[str, str] = texts(
@@ -95,6 +95,10 @@ class Design:
                 names.extend(held)
         return tuple(dict.fromkeys(names))
 
+    def outcome_columns(self) -> tuple[str, ...]:
+        """The columns that must stay closed while the design is being settled."""
+        return ()
+
     def to_dict(self) -> dict[str, Any]:
         """The design as plain JSON-ready values, with the name of its class under 'design'."""
         plain = {item: _plain(getattr(self, item)) for item, _ in self._declared()}
@@ -134,7 +138,7 @@ class Design:
     def _repr_html_(self) -> str:
         declared = dict(self._declared())
         rows = [(key, markup.words(held), declared[key].help) for key, held in self.stated().items()]
-        return markup.card(f"Design: {self.method}", markup.rows_table(("field", "value", "meaning"), rows))
+        return markup.card(f"Design: {self.title}", markup.rows_table(("field", "value", "meaning"), rows))
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -175,6 +179,10 @@ class PanelDesign(Design):
         "any", "a column that names groups of comparison units", default=None, step="analysis"
     )
     comparison_groups: tuple[Any, ...] = values("which groups of comparison units to use (by default all)")
+
+    def outcome_columns(self) -> tuple[str, ...]:
+        """The columns that must stay closed while the design is being settled."""
+        return (self.outcome,)
 
     def _contradictions(self) -> list[str]:
         found = []

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from qieval import markup
+from qieval.compared import Compared
 from qieval.design import Design
 from qieval.provenance import Protocol, Record
-from qieval.shapes import Panel
 
 
 class Table:
@@ -102,7 +102,7 @@ class Result:
         body += markup.paragraph(
             "Next: diagnose(result, data), vary(design, data, ...), plot(result), report(...)", "qieval-note"
         )
-        return markup.card(f"Result: {self.design.method}", body)
+        return markup.card(f"Result: {self.design.title}", body)
 
 
 def main_estimates(result: Result) -> pd.DataFrame | None:
@@ -138,13 +138,19 @@ Refit = Callable[[Any, pd.DataFrame], Result]
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """What a check may look at: the result, its data (as given and parsed), and how to estimate an altered
-    design."""
+    """What a check may look at: the result, its data (as given, and as parsed into a Panel or Cohort), and
+    how
+    to estimate an altered design."""
 
     result: Result
     frame: pd.DataFrame
-    panel: Panel
+    panel: Any
     refit: Refit
+
+    @property
+    def compared(self) -> Compared:
+        """The parsed cohort with its weights and matched sets, for methods that compare similar people."""
+        return Compared(self.design, self.panel, self.result.kernel)
 
     @property
     def design(self) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.design import PanelDesign
+from qieval.design import Design, PanelDesign
 from qieval.errors import DataError, nearest
 from qieval.periods import Periods, read_periods
 from qieval.text import Count, Counted, listed, plural
@@ -17,7 +17,7 @@ from qieval.text import Count, Counted, listed, plural
 POSITION = "__qieval_position__"
 
 
-def require_columns(design: PanelDesign, frame: pd.DataFrame) -> None:
+def require_columns(design: Design, frame: pd.DataFrame) -> None:
     """Raise DataError unless every named column is there, once, in a frame that has rows."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
@@ -47,8 +47,10 @@ def require_columns(design: PanelDesign, frame: pd.DataFrame) -> None:
         )
 
 
-def loss(step: str, reason: str, rows: pd.DataFrame, design: PanelDesign) -> dict[str, Any]:
-    """One row of the attrition table: what is left after a step."""
+def loss(step: str, reason: str, rows: pd.DataFrame, design: Any) -> dict[str, Any]:
+    """One row of the attrition table: what is left after a step; units only where rows are not the units."""
+    if not hasattr(design, "unit"):
+        return {"step": step, "reason": reason, "rows": Count(len(rows))}
     units = rows[design.unit].nunique() if step == "read" or len(rows) else 0
     counted = Count if design.units_are == "people" else int
     return {"step": step, "reason": reason, "rows": Count(len(rows)), "units": counted(units)}
@@ -59,8 +61,13 @@ def loss_notes(losses: list[dict[str, Any]]) -> list[str]:
     found: list[str] = []
     for before, now in pairwise(losses):
         if lost := before["rows"] - now["rows"]:
+            if "units" not in now:
+                found.append(
+                    Counted("{rows} rows were left out: " + _plain(now["reason"]) + ".", rows=Count(lost))
+                )
+                continue
             gone = before["units"] - now["units"]
-            text = "{rows} rows were left out: " + now["reason"].replace("{", "(").replace("}", ")")
+            text = "{rows} rows were left out: " + _plain(now["reason"])
             if isinstance(now["units"], Count):
                 text += "; {units} units were lost entirely."
                 found.append(Counted(text, rows=Count(lost), units=Count(gone)))
@@ -68,6 +75,11 @@ def loss_notes(losses: list[dict[str, Any]]) -> list[str]:
                 text += f"; {plural(gone, 'organisation')} lost entirely."
                 found.append(Counted(text, rows=Count(lost)))
     return found
+
+
+def _plain(reason: str) -> str:
+    """Words without the braces of a template."""
+    return reason.replace("{", "(").replace("}", ")")
 
 
 def complete_rows(

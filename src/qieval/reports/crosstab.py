@@ -73,9 +73,8 @@ def _counts(table: pd.DataFrame) -> np.ndarray:
     held = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if not held.size or not np.isfinite(held).all() or (held < 0).any() or (held != np.round(held)).any():
         raise DataError(
-            "table: every cell must hold a count (a whole number of zero or more), otherwise it is unclear "
-            "what may be "
-            "printed. Count first, for example with pd.crosstab(..., margins=False)."
+            "table: every cell must hold a count (a whole number of zero or more), otherwise it is unclear"
+            " what may be printed. Count first, for example with pd.crosstab(..., margins=False)."
         )
     counts: np.ndarray = held.astype(np.int64)
     return counts

@@ -124,8 +124,7 @@ def _counts(column: pd.Series[Any], name: str, who: Who) -> bool:
 def _plain_cell(item: Any, name: str, rule: SuppressionRule, who: Who) -> Any:
     if not isinstance(item, PLAIN):
         raise DataError(
-            f"{name}: a cell holds a {type(item).__name__}, of which it cannot be told whether it gives "
-            "people away. "
-            "Put only text, numbers and dates into tables of checks and results."
+            f"{name}: a cell holds a {type(item).__name__}, of which it cannot be told whether it gives"
+            " people away. Put only text, numbers and dates into tables of checks and results."
         )
     return sentence(item, rule, who) if isinstance(item, str) else item

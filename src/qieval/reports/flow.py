@@ -88,9 +88,8 @@ def suppress_flow(frame: pd.DataFrame, rule: SuppressionRule, who: Who | None = 
     whose = who or Who()
     if not flow_columns(frame):
         raise DataError(
-            "attrition: a table with the columns step, reason and at least one complete column of rows, "
-            "people "
-            "or units is needed, as `Extract.attrition` gives it."
+            "attrition: a table with the columns step, reason and at least one complete column of rows,"
+            " people or units is needed, as `Extract.attrition` gives it."
         )
     band = max((flow.band(own) for flow, own in guarded_flows(frame, rule, whose)), default=0)
     return flow_as_text(frame, replace(rule, band=max(band, rule.band)), whose)

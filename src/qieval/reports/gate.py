@@ -139,9 +139,8 @@ class Gate:
         if check.name == ONE_PERSON_OUT and self.who.clusters and self.rule.active:
             self._note(check.name, "tables or pictures left out", 1)
             return (
-                "Each line of this table differs from the estimate by one person, whose data it would give "
-                "away, "
-                "so it is left out."
+                "Each line of this table differs from the estimate by one person, whose data it would give"
+                " away, so it is left out."
             )
         return self.withholds_picture(check.picture or "", check.name)
 

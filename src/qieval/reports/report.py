@@ -54,9 +54,8 @@ class Report:
         target = Path(path)
         if target.suffix.lower() not in SUFFIXES:
             raise DesignError(
-                f"path: '{target.name}' ends in neither {' nor '.join(SUFFIXES)}, so the format is not "
-                "clear. "
-                "Name the file report.html or report.md."
+                f"path: '{target.name}' ends in neither {' nor '.join(SUFFIXES)}, so the format is not"
+                " clear. Name the file report.html or report.md."
             )
         if not target.parent.is_dir():
             raise DesignError(
@@ -144,12 +143,10 @@ def report(  # noqa: PLR0913 - two of the seven only say what small numbers are
     made = sections(Findings(result, checks, variation, design_checks), rule)
     design = result.design
     named = (
-        title
-        or design.question
-        or f"{design.method}: {getattr(design, 'outcome', 'study').replace('_', ' ')}"
+        title or design.question or f"{design.title}: {getattr(design, 'outcome', 'study').replace('_', ' ')}"
     )
     made_at = f"estimated {_moment(result.record.made)}" if result.record else "no record of data and time"
-    subtitle = f"{design.method}, {made_at}"
+    subtitle = f"{design.title}, {made_at}"
     return Report(named, subtitle, made, rule)
 
 

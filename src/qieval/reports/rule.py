@@ -42,10 +42,9 @@ class SuppressionRule:
             )
         if not self.active and not self.reason.strip():
             raise DesignError(
-                f"threshold: {self.threshold} hides no small number, and small numbers can identify people. "
-                f"Use {LEAST_THRESHOLD} or more, or say in reason=... why they may be shown; the report "
-                "prints "
-                "it."
+                f"threshold: {self.threshold} hides no small number, and small numbers can identify people."
+                f" Use {LEAST_THRESHOLD} or more, or say in reason=... why they may be shown; the report"
+                " prints it."
             )
 
     @property
@@ -81,10 +80,9 @@ class SuppressionRule:
         if not self.active:
             return f"Small numbers are shown: {self.reason.strip()}"
         said = (
-            f"Counts of people from 1 to {self.threshold - 1} are printed as 'fewer than {self.threshold}'. "
-            "Zero "
-            "is printed, as it says that nobody was concerned. Counts of organisations, estimates and their "
-            "intervals are printed."
+            f"Counts of people from 1 to {self.threshold - 1} are printed as 'fewer than {self.threshold}'."
+            " Zero is printed, as it says that nobody was concerned. Counts of organisations, estimates and"
+            " their intervals are printed."
         )
         if self.band:
             said += (

@@ -54,24 +54,22 @@ def _require_complete(findings: Findings) -> None:
     problems = []
     if lacking:
         problems.append(
-            f"checks: the ledger lacks {plural(len(lacking), 'assumption')} of {method.title} "
-            f"({listed(lacking, 3)}). "
-            "A report shows all assumptions, tested or not. Give what diagnose(result, data) returned."
+            f"checks: the ledger lacks {plural(len(lacking), 'assumption')} of {method.title}"
+            f" ({listed(lacking, 3)}). A report shows all assumptions, tested or not. Give what"
+            " diagnose(result, data) returned."
         )
     elif len(findings.checks) < len(method.checks):
         problems.append(
-            f"checks: {len(findings.checks)} of the {plural(len(method.checks), 'check')} of {method.title} "
-            "are given. "
-            "A report shows every check, also those that raise concerns. Give what diagnose(result, data) "
-            "returned."
+            f"checks: {len(findings.checks)} of the {plural(len(method.checks), 'check')} of {method.title}"
+            " are given. A report shows every check, also those that raise concerns. Give what"
+            " diagnose(result, data) returned."
         )
     if findings.variation is not None and _analysis(findings.variation.design) != _analysis(
         findings.result.design
     ):
         problems.append(
-            "variation: it was made from another design than the result, so it says nothing about this "
-            "estimate. "
-            "Call vary(result.design, data, ...) again."
+            "variation: it was made from another design than the result, so it says nothing about this"
+            " estimate. Call vary(result.design, data, ...) again."
         )
     if problems:
         raise DesignError(problems)

@@ -26,8 +26,8 @@ from qieval.text import number, plural
 from qieval.verbs import plot, plots_of
 
 ARGUMENT_NOTE = (
-    "An argument is the evaluator's reasoning, not evidence. "
-    "Assumptions that no data can test are never supported by data."
+    "An argument is the evaluator's reasoning, not evidence. Assumptions that no data can test are never"
+    " supported by data."
 )
 
 
@@ -161,9 +161,8 @@ def _range(table: pd.DataFrame) -> str:
         "the same in all of them" if (held > 0).all() or (held < 0).all() else "not the same in all of them"
     )
     said = (
-        f"Over {plural(table.loc[held.index, 'label'].nunique(), 'design')} the estimate runs from "
-        f"{number(held.min())} to "
-        f"{number(held.max())}; its direction is {same}."
+        f"Over {plural(table.loc[held.index, 'label'].nunique(), 'design')} the estimate runs from"
+        f" {number(held.min())} to {number(held.max())}; its direction is {same}."
     )
     return said + (f" {plural(failed, 'design')} gave no estimate." if failed else "")
 

@@ -71,14 +71,11 @@ def how_to_read(findings: Findings, gate: Gate) -> Section:
     """What an interval and a verdict mean."""
     level = f"{findings.result.design.level:.0%}"
     said = (
-        f"A {level} interval is made so that, if the assumptions are true and the study were repeated many "
-        f"times, {level} "
-        "of such intervals would hold the true effect. It allows for chance only. Bias from an assumption "
-        "that fails is "
-        "not in it.",
-        "A p-value says how often chance alone would give a result at least this far from no effect. It does "
-        "not say how "
-        "likely the effect is, nor how large or how important.",
+        f"A {level} interval is made so that, if the assumptions are true and the study were repeated many"
+        f" times, {level} of such intervals would hold the true effect. It allows for chance only. Bias"
+        " from an assumption that fails is not in it.",
+        "A p-value says how often chance alone would give a result at least this far from no effect. It"
+        " does not say how likely the effect is, nor how large or how important.",
         "An interval that includes zero does not show that there was no effect. Look at what it includes and "
         "leaves out.",
     )
@@ -128,9 +125,8 @@ def small_numbers(findings: Findings, gate: Gate) -> Section:
         return Section("Small numbers", tuple(blocks))
     if gate.who.rows_each > 1:
         said = (
-            f"A person has up to {gate.who.rows_each} rows, so counts of rows are treated like counts of "
-            "people "
-            f"that are {gate.who.rows_each} times smaller."
+            f"A person has up to {gate.who.rows_each} rows, so counts of rows are treated like counts of"
+            f" people that are {gate.who.rows_each} times smaller."
         )
         blocks.append(Paragraph(said))
     if gate.steps_together:
@@ -144,9 +140,9 @@ def small_numbers(findings: Findings, gate: Gate) -> Section:
         return Section("Small numbers", (*blocks, Paragraph("Nothing had to be withheld.")))
     rows = tuple((_start(where), what, f"{times:,}") for (where, what), times in gate.log.items())
     note = (
-        "What was withheld, by section or check. Counts in sentences that were not marked as counts of "
-        "people by the "
-        "maker of the sentence are recognised only in front of words such as 'rows' or 'people'."
+        "What was withheld, by section or check. Counts in sentences that were not marked as counts of"
+        " people by the maker of the sentence are recognised only in front of words such as 'rows' or"
+        " 'people'."
     )
     return Section(
         "Small numbers",

@@ -94,9 +94,8 @@ def protocol(findings: Findings, gate: Gate) -> Section:
     result = findings.result
     if result.protocol is None:
         said = (
-            "No protocol was locked before this estimate, so a reader cannot tell whether the design was "
-            "chosen after "
-            "the outcomes were seen. Read it as exploratory."
+            "No protocol was locked before this estimate, so a reader cannot tell whether the design was"
+            " chosen after the outcomes were seen. Read it as exploratory."
         )
         return Section("Protocol", (Paragraph(said),))
     locked = Facts(

@@ -32,7 +32,7 @@ class DifferenceInDifferences(PanelDesign):
     DifferenceInDifferences(outcome='y', unit='id', time='month', treated='pilot', start='2022-04')
     """
 
-    method: ClassVar[str] = "Difference-in-differences"
+    title: ClassVar[str] = "Difference-in-differences"
 
     data: str = choice(
         ("panel", "repeated cross-sections", "repeated cross-sections of units"),

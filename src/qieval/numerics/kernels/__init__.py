@@ -1,1 +1,1 @@
-"""Compiled inner loops (numba): imported inside the functions that need them, since that costs half a second."""
+"""Compiled inner loops (numba): imported inside the functions that need them, as that costs half a second."""

@@ -1,0 +1,302 @@
+"""People seen once, parsed from a frame into arrays and trusted afterwards; outcomes stay closed until asked
+for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qieval.cohort_design import CohortDesign
+from qieval.columns import covariates, numbers
+from qieval.errors import DataError
+from qieval.rows import POSITION, loss, loss_notes, require_columns
+from qieval.text import Count, listed, plural
+
+SQUARE, PRODUCT = "²", " × "
+"""How names of squares and products are written."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cohort:
+    """Rows of a cohort in the order of the frame, as arrays of length n.
+
+    treated: bool. x (n, k): covariates as numbers with `x_names`, one 0/1 column per level but the first of
+    text; constant ones left out. rows: the columns of the design except outcomes. cluster: codes of
+    `n_clusters` clusters, or None. y, person_time (NaN where empty) and controls (n, m): None when the
+    cohort is blind. row: position of each row in the frame. losses: rows left out, by reason.
+    """
+
+    treated: np.ndarray
+    x: np.ndarray
+    x_names: tuple[str, ...]
+    rows: pd.DataFrame
+    cluster: np.ndarray | None
+    n_clusters: int
+    y: np.ndarray | None
+    person_time: np.ndarray | None
+    controls: np.ndarray | None
+    losses: pd.DataFrame
+    notes: tuple[str, ...]
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.treated)
+
+    @property
+    def outcome(self) -> np.ndarray:
+        """The outcome (n,), where it may be seen."""
+        if self.y is None:
+            raise RuntimeError("the outcome of a blind cohort was asked for")
+        return self.y
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Which columns of x are covariates themselves, not squares or products (k,)."""
+        return np.array([SQUARE not in name and PRODUCT not in name for name in self.x_names], dtype=bool)
+
+    def every_level(self, names: tuple[str, ...], categories: tuple[str, ...] = ()) -> np.ndarray:
+        """Columns as numbers (n, k), text and categories as one 0/1 column for each of their levels."""
+        blocks = []
+        for name in names:
+            held = self.rows[name]
+            if is_amount(held) and name not in categories:
+                blocks.append(held.to_numpy(dtype=float)[:, None])
+            else:
+                code, levels = pd.factorize(held, sort=True)
+                blocks.append((np.asarray(code)[:, None] == np.arange(len(levels))).astype(float))
+        return np.hstack(blocks) if blocks else np.empty((len(self), 0))
+
+    def codes(self, names: tuple[str, ...]) -> np.ndarray | None:
+        """One code per combination of values of some columns (n,); None for no columns."""
+        if not names:
+            return None
+        return self.rows.groupby(list(names), sort=True, observed=True).ngroup().to_numpy()
+
+
+def cohort(design: CohortDesign, frame: pd.DataFrame, *, blind: bool = False) -> Cohort:
+    """Parse a frame for a cohort design. DataError lists everything that does not fit, each problem with its
+    column.
+
+    blind: no outcome column is read, not even to see whether it is empty. Rows with empty cells in other used
+    columns are refused or left out and counted, as the design says; empty outcomes neither move the design
+    nor its matching, so they are left out only when the effect is estimated.
+    """
+    require_columns(design, frame)
+    issues: list[str] = []
+    losses: list[dict[str, Any]] = [loss("read", "rows in the data", frame, design)]
+    rows = _complete(design, frame, issues, losses)
+    if issues:
+        raise DataError(issues)
+    treated = _treated(design, rows[design.treated], issues)
+    x, names = _characteristics(design, rows, issues)
+    issues += _one_row_each(design, rows) + _measured_before(design, rows)
+    notes = _constant(x, names)
+    varies = np.ptp(x, axis=0) > 0 if len(x) else np.ones(len(names), dtype=bool)
+    outcomes = _outcomes(design, frame, rows[POSITION].to_numpy(), blind, issues)
+    if issues:
+        raise DataError(issues)
+    cluster, n_clusters = _clusters(design, rows)
+    closed = set(design.outcome_columns())
+    return Cohort(
+        treated=treated,
+        x=x if varies.all() else x[:, varies],
+        x_names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
+        rows=rows[[name for name in rows.columns if name not in closed and name != POSITION]].reset_index(
+            drop=True
+        ),
+        cluster=cluster,
+        n_clusters=n_clusters,
+        losses=pd.DataFrame(losses),
+        notes=(*loss_notes(losses), *notes),
+        row=rows[POSITION].to_numpy(),
+        **outcomes,
+    )
+
+
+def is_amount(column: pd.Series[Any]) -> bool:
+    """Whether a column holds numbers (or true and false) rather than words or categories."""
+    return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def _complete(
+    design: CohortDesign, frame: pd.DataFrame, issues: list[str], losses: list[dict[str, Any]]
+) -> pd.DataFrame:
+    """The used columns but the outcomes, in rows where all of them are filled in."""
+    closed = set(design.outcome_columns())
+    used = [name for name in design.used_columns() if name not in closed]
+    rows = frame[used].assign(**{POSITION: np.arange(len(frame))})
+    empty = {str(name): int(count) for name, count in rows[used].isna().sum().items() if count}
+    if not empty:
+        return rows
+    if design.missing == "refuse":
+        issues += [
+            f"{_role(design, name)}: '{name}' is empty in {plural(count, 'row')}; a row can only be compared"
+            " when all its characteristics are known. Fill them in (an 'unknown' level is often honest), or"
+            " set missing='complete cases' to leave these rows out and have them counted."
+            for name, count in empty.items()
+        ]
+        return rows
+    kept = rows.dropna(subset=used)
+    said = listed((f"'{name}' ({plural(count, 'row')})" for name, count in empty.items()), 8)
+    losses.append(loss("complete cases", f"missing values in {said}", kept, design))
+    if kept.empty:
+        issues.append(
+            f"data: no row is complete in all used columns; missing values in {said}. Use fewer columns."
+        )
+    return kept
+
+
+def _role(design: CohortDesign, name: str) -> str:
+    for role, spec in design._declared():
+        held = getattr(design, role)
+        if (spec.role == "column" and held == name) or (spec.role == "columns" and name in held):
+            return role
+    return "measured"
+
+
+def _characteristics(
+    design: CohortDesign, rows: pd.DataFrame, issues: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Covariates, squares and products as columns of numbers, with their names."""
+    coded = rows.astype(dict.fromkeys(design.categories, "category")) if design.categories else rows
+    parts = {name: covariates(coded, (name,), "covariates", issues) for name in design.covariates}
+    blocks = [part for part, _ in parts.values()]
+    names = [made for _, part_names in parts.values() for made in part_names]
+    for name in design.squares:
+        if name in parts:
+            blocks.append(parts[name][0] ** 2)
+            names += [f"{made}{SQUARE}" for made in parts[name][1]]
+    for left, right in design.products():
+        for first, first_name in zip(parts[left][0].T, parts[left][1], strict=True):
+            for second, second_name in zip(parts[right][0].T, parts[right][1], strict=True):
+                blocks.append((first * second)[:, None])
+                names.append(f"{first_name}{PRODUCT}{second_name}")
+    return (np.hstack(blocks) if blocks else np.empty((len(rows), 0))), tuple(names)
+
+
+def _treated(design: CohortDesign, column: pd.Series[Any], issues: list[str]) -> np.ndarray:
+    held = pd.to_numeric(column, errors="coerce")
+    if held.isna().any() or not held.isin([0, 1]).all():
+        found = column[~held.isin([0, 1])]
+        several = (
+            " For more than two groups compare them in pairs: qe.compare_arms."
+            if found.nunique() < 10
+            else ""
+        )
+        issues.append(
+            f"treated: '{design.treated}' must be 1 (received the intervention) or 0, but holds other values"
+            f" in {plural(len(found), 'row')}, so it is unclear whom to compare. Recode it to 0 and"
+            f" 1.{several}"
+        )
+        return np.zeros(len(column), dtype=bool)
+    treated: np.ndarray = held.to_numpy(dtype=float) == 1
+    if treated.all() or not treated.any():
+        whose, missing = (
+            ("Everybody is", "people without it") if treated.all() else ("Nobody is", "treated people")
+        )
+        issues.append(
+            f"treated: {whose} treated ('{design.treated}'), so there is nobody to compare. Add {missing} to"
+            " the data, or check the coding and the filters that made them."
+        )
+    return treated
+
+
+def _constant(x: np.ndarray, names: tuple[str, ...]) -> list[str]:
+    if not len(x):
+        return []
+    same = [name for name, spread in zip(names, np.ptp(x, axis=0), strict=True) if spread == 0]
+    if not same:
+        return []
+    return [
+        f"covariates: {listed(same)} {'has' if len(same) == 1 else 'have'} the same value in all rows, so"
+        " there is nothing to balance; left out of the matching."
+    ]
+
+
+def _one_row_each(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
+    if design.person is None:
+        return []
+    key = [design.person, *([design.start] if design.start else [])]
+    repeated = int(rows.duplicated(key).sum())
+    if not repeated:
+        return []
+    return [
+        f"person: {plural(repeated, 'row')} repeat an earlier '{design.person}', and a person must not be"
+        " matched to themselves or be counted twice. Keep one row per person (or per person and index date,"
+        " with start=...)."
+    ]
+
+
+def _measured_before(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
+    """Problems of covariates whose date lies after the index date."""
+    found = []
+    for name, column in design.measured.items():
+        if name not in design.covariates:
+            found.append(
+                f"measured: '{name}' is not among the covariates. Remove it, or name the covariate it dates."
+            )
+            continue
+        late = pd.to_datetime(rows[column]) > pd.to_datetime(rows[str(design.start)])
+        if late.any():
+            found.append(
+                f"covariates: '{name}' was measured after '{design.start}' in"
+                f" {plural(int(late.sum()), 'row')} (its date is '{column}'). The intervention may have"
+                " changed it, and adjusting for it would hide part of the effect. Use the last value before"
+                " the start, or leave it out."
+            )
+    return found
+
+
+def _outcomes(
+    design: CohortDesign, frame: pd.DataFrame, position: np.ndarray, blind: bool, issues: list[str]
+) -> dict[str, np.ndarray | None]:
+    """Outcome, person-time and negative controls of the kept rows; None where they must not be seen."""
+    held: dict[str, np.ndarray | None] = {"y": None, "person_time": None, "controls": None}
+    if blind:
+        return held
+
+    def read(role: str, name: str) -> np.ndarray:
+        column = frame[name].iloc[position]
+        if design.missing == "refuse" and (empty := int(column.isna().sum())):
+            issues.append(
+                f"{role}: '{name}' is empty in {plural(empty, 'row')}, and whoever is lost may differ from"
+                " the others. Find out why; then fill it in, or set missing='complete cases' to leave these"
+                " rows out and have them counted."
+            )
+        return numbers(column, role, name, issues)
+
+    if design.outcome is not None:
+        held["y"] = read("outcome", design.outcome)
+        if design.person_time is not None:
+            held["person_time"] = _positive(
+                read("person_time", design.person_time), design.person_time, issues
+            )
+    if design.negative_controls:
+        held["controls"] = np.column_stack(
+            [read("negative_controls", name) for name in design.negative_controls]
+        )
+    return held
+
+
+def _positive(held: np.ndarray, name: str, issues: list[str]) -> np.ndarray:
+    if bad := int((held <= 0).sum()):
+        issues.append(
+            f"person_time: '{name}' is zero or less in {plural(bad, 'row')}; nobody can have an event in no"
+            " time. Correct these rows or leave them out."
+        )
+    return held
+
+
+def _clusters(design: CohortDesign, rows: pd.DataFrame) -> tuple[np.ndarray | None, int]:
+    if design.cluster is None:
+        return None, 0
+    code, labels = pd.factorize(rows[design.cluster], sort=True)
+    return np.asarray(code), len(labels)
+
+
+def people(design: CohortDesign) -> type[int]:
+    """How counts of rows are kept: as counts of people, to be suppressed when small, or as plain numbers."""
+    return Count if design.units_are == "people" else int
