@@ -1,14 +1,17 @@
 """qieval: from a question and a routine-data extract to a defensible estimate of whether a change in health
 care worked."""
 
-from qieval import data, markup
+from qieval import data, markup, sensitivity
 from qieval.catalogue import CATALOGUE, Method, method_named, method_of, methods
 from qieval.check import Assumption, Check, Checks
+from qieval.covariate_balance import BalanceTable, balance
 from qieval.data import Extract, example, examples, read, simulate, simulate_panel
 from qieval.design import Design
 from qieval.errors import DataError, DependencyError, DesignError, EstimationError, QievalError
 from qieval.fields import declared as fields_of
 from qieval.methods.difference_in_differences import DifferenceInDifferences
+from qieval.methods.matching import GeneticMatching, Matching
+from qieval.methods.weighting import Weighting
 from qieval.periods import periods_of
 from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
@@ -21,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CATALOGUE",
     "Assumption",
+    "BalanceTable",
     "Check",
     "Checks",
     "DataError",
@@ -30,12 +34,16 @@ __all__ = [
     "DifferenceInDifferences",
     "EstimationError",
     "Extract",
+    "GeneticMatching",
+    "Matching",
     "Method",
     "Protocol",
     "QievalError",
     "Report",
     "Result",
     "Variation",
+    "Weighting",
+    "balance",
     "data",
     "design_checks",
     "diagnose",
@@ -54,6 +62,7 @@ __all__ = [
     "plots_of",
     "read",
     "report",
+    "sensitivity",
     "simulate",
     "simulate_panel",
     "vary",

@@ -93,7 +93,7 @@ def cohort(design: CohortDesign, frame: pd.DataFrame, *, blind: bool = False) ->
     treated = _treated(design, rows[design.treated], issues)
     x, names = _characteristics(design, rows, issues)
     issues += _one_row_each(design, rows) + _measured_before(design, rows)
-    notes = _constant(x, names)
+    notes = [*_constant(x, names), *_several_rows(design, rows)]
     varies = np.ptp(x, axis=0) > 0 if len(x) else np.ones(len(names), dtype=bool)
     outcomes = _outcomes(design, frame, rows[POSITION].to_numpy(), blind, issues)
     if issues:
@@ -219,14 +219,25 @@ def _constant(x: np.ndarray, names: tuple[str, ...]) -> list[str]:
 def _one_row_each(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
     if design.person is None:
         return []
-    key = [design.person, *([design.start] if design.start else [])]
+    apart = [design.start] if design.start else []
+    key = list(dict.fromkeys([design.person, *apart, *getattr(design, "exact", ())]))
     repeated = int(rows.duplicated(key).sum())
     if not repeated:
         return []
     return [
         f"person: {plural(repeated, 'row')} repeat an earlier '{design.person}', and a person must not be"
-        " matched to themselves or be counted twice. Keep one row per person (or per person and index date,"
-        " with start=...)."
+        " matched to themselves or be counted twice. Keep one row per person (or one per person and index"
+        " date, named as start, or per risk set, named under exact)."
+    ]
+
+
+def _several_rows(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
+    """That people stand in several rows, which only clusters allow for."""
+    if design.person is None or design.cluster == design.person or not rows[design.person].duplicated().any():
+        return []
+    return [
+        f"person: some people have several rows. Set cluster='{design.person}', so that the interval allows"
+        " for it."
     ]
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 from qieval.check import Check
 from qieval.errors import DesignError
 from qieval.plots import theme
+from qieval.plots.comparison import search_trace
+from qieval.plots.love import love
+from qieval.plots.mirror import mirror
 from qieval.plots.trajectory import before_start
 
 if TYPE_CHECKING:
@@ -89,7 +92,51 @@ def power_curve(table: pd.DataFrame, check: Check) -> ggplot:
     )
 
 
-_PICTURES = {"intervals": intervals, "differences": differences, "trends": trends, "power": power_curve}
+def balance(table: pd.DataFrame, check: Check) -> ggplot:
+    """Standardised differences before and after: see `love`."""
+    return love(table)
+
+
+def scores(table: pd.DataFrame, check: Check) -> ggplot:
+    """The propensity score of both groups: see `mirror`."""
+    return mirror(table)
+
+
+def search(table: pd.DataFrame, check: Check) -> ggplot:
+    """The progress of a search: see `search_trace`."""
+    return search_trace(table)
+
+
+def hidden_bias(table: pd.DataFrame, check: Check) -> ggplot:
+    """The largest p-value that hidden bias allows: columns gamma, p_value_at_most."""
+    from plotnine import aes, geom_hline, geom_line, geom_point, ggplot, labs, scale_y_continuous
+
+    return (
+        ggplot(table, aes("gamma", "p_value_at_most"))
+        + geom_hline(yintercept=0.05, color=theme.GREY, linetype="dashed")
+        + geom_line(color=theme.BLUE)
+        + geom_point(color=theme.BLUE, size=1.8)
+        + scale_y_continuous(limits=(0, 1))
+        + theme.house_theme()
+        + labs(
+            title=_title(check),
+            x="how much more likely one of a pair was to get the intervention (gamma)",
+            y="largest p-value",
+            caption="Rosenbaum bounds, one-sided. Dashed: 0.05. At 1 there is no hidden bias.",
+        )
+    )
+
+
+_PICTURES = {
+    "intervals": intervals,
+    "differences": differences,
+    "trends": trends,
+    "power": power_curve,
+    "love": balance,
+    "mirror": scores,
+    "search": search,
+    "gamma": hidden_bias,
+}
 
 
 def _title(check: Check) -> str:

@@ -1,0 +1,1 @@
+"""What matching and weighting have in common: who is compared with whom, and the effect that follows."""

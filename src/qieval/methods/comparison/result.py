@@ -1,0 +1,177 @@
+"""The result of a comparison of similar people: who was compared, and the effect once the outcome is
+opened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qieval.cohort import Cohort, people
+from qieval.compared import Assignment, estimand_reached
+from qieval.methods.comparison.outcome import Effect
+from qieval.methods.comparison.subgroups import (
+    in_order,
+    restart_effects,
+    subgroup_effects,
+    worst_difference,
+)
+from qieval.numerics.contrasts import Contrast, number_needed_in_words
+from qieval.numerics.pairs import effective_size
+from qieval.result import Result
+from qieval.text import Count, Counted, number
+
+WHOM = {
+    "ATT": "the treated",
+    "ATC": "the comparison group",
+    "ATE": "everybody",
+    "ATO": "the overlap of the groups",
+    "ATM": "those whom pair matching would keep",
+}
+
+
+def settled(design: Any, cohort: Cohort, found: Assignment, frame: pd.DataFrame) -> Result:
+    """The result of the design stage: weights and balance, no outcome."""
+    facts = _facts(design, cohort, found)
+    return Result(
+        design=design,
+        headline=_who_was_compared(design, cohort, found, facts),
+        facts=pd.Series(facts, dtype=object),
+        weights=_weights(cohort, found, frame),
+        notes=(*cohort.notes, *found.notes),
+        kernel=found,
+    )
+
+
+def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, frame: pd.DataFrame) -> Result:
+    """The result with its effect, and the effects in subgroups where some are named."""
+    facts = _facts(design, cohort, found)
+    ordered = in_order(design, made.contrasts)
+    facts |= {
+        "outcome with the intervention": made.means.mean1,
+        "outcome expected without it": made.means.mean0,
+        "standard error": made.label,
+    }
+    if made.outcome.kind == "risk":
+        words = [
+            number_needed_in_words(item) for item in made.contrasts if item.name == "number needed to treat"
+        ]
+        facts |= {"number needed to treat": words[0]} if words else {}
+    return Result(
+        design=design,
+        headline=_headline(design, found, made, ordered[0]),
+        estimates=pd.DataFrame([_row(item) for item in ordered]),
+        facts=pd.Series(facts, dtype=object),
+        weights=_weights(cohort, found, frame),
+        notes=(*cohort.notes, *found.notes, *made.notes, *(item.reason for item in ordered if item.reason)),
+        kernel=replace(
+            found,
+            subgroups=subgroup_effects(design, cohort, found, made),
+            restarts=restart_effects(design, cohort, found, made),
+        ),
+    )
+
+
+def _row(item: Contrast) -> dict[str, Any]:
+    return {
+        "term": item.name,
+        "at": np.nan,
+        "estimate": item.estimate,
+        "std_error": item.std_error,
+        "conf_low": item.low,
+        "conf_high": item.high,
+        "p_value": item.p_value,
+    }
+
+
+def _facts(design: Any, cohort: Cohort, found: Assignment) -> dict[str, Any]:
+    counted = people(design)
+    treated, used = cohort.treated, found.used
+    before, after = worst_difference(cohort, None, design)[0], worst_difference(cohort, found.weights, design)
+    return {
+        "rows used": Count(int(used.sum())),
+        "treated units": counted(int((used & treated).sum())),
+        "comparison units": counted(int((used & ~treated).sum())),
+        "treated people left out": counted(int((~used & treated).sum())),
+        "comparison people left out": counted(int((~used & ~treated).sum())),
+        "effective size of the comparison group": effective_size(found.weights[~treated]),
+        "effective size of the treated group": effective_size(found.weights[treated]),
+        "largest standardised difference before": before,
+        "largest standardised difference after": after[0],
+        "found in": after[1],
+        "estimand": estimand_reached(design, found),
+        "made by": found.kind,
+        **found.facts,
+    }
+
+
+def _weights(cohort: Cohort, found: Assignment, frame: pd.DataFrame) -> pd.DataFrame:
+    """The weight and the matched set of every row that takes part, by row label."""
+    used = found.used
+    return pd.DataFrame(
+        {
+            "row": frame.index[cohort.row[used]],
+            "group": np.where(cohort.treated[used], "treated", "comparison"),
+            "weight": found.weights[used],
+            "set": -1 if found.sets is None else found.sets[used],
+        }
+    )
+
+
+def _who_was_compared(design: Any, cohort: Cohort, found: Assignment, facts: dict[str, Any]) -> Counted:
+    used, treated = found.used, cohort.treated
+    worst, where = facts["largest standardised difference after"], facts["found in"]
+    rule = (
+        f"Every standardised difference is at most {design.balance_rule:g}, as the design asks."
+        if worst <= design.balance_rule
+        else f"The largest standardised difference is {number(worst)} ({where}), more than the"
+        f" {design.balance_rule:g} that the design allows."
+    )
+    return Counted(
+        "{treated} of {all_treated} treated people are compared with {others} of {all_others} others by "
+        + _plain(f"{found.kind}. {rule} No outcome has been looked at."),
+        treated=Count(int((used & treated).sum())),
+        all_treated=Count(int(treated.sum())),
+        others=Count(int((used & ~treated).sum())),
+        all_others=Count(int((~treated).sum())),
+    )
+
+
+def _plain(words: str) -> str:
+    return words.replace("{", "(").replace("}", ")")
+
+
+def _headline(design: Any, found: Assignment, made: Effect, item: Contrast) -> str:
+    quantity = (design.measured_in or str(design.outcome)).replace("_", " ")
+    percent = made.outcome.kind == "risk"
+    with_it, without = (_level(value, percent) for value in (made.means.mean1, made.means.mean0))
+    whom = WHOM[design.estimand] + (" who could be compared" if found.left_out() else "")
+    levels = f"{with_it} with the intervention, {without} expected without it"
+    if item.scale == "log":
+        size = f"{item.name} {number(item.estimate)} ({design.level:.0%} interval {_range(item)})"
+    else:
+        size = f"{_amount(item.estimate, percent)} ({design.level:.0%} interval {_interval(item, percent)})"
+    return f"In {whom}, {quantity}: {size}; {levels}."
+
+
+def _level(value: float, percent: bool) -> str:
+    return f"{number(100 * value)}%" if percent else number(value)
+
+
+def _range(item: Contrast) -> str:
+    return f"{number(item.low)} to {number(item.high)}"
+
+
+def _amount(value: float, percent: bool) -> str:
+    if not np.isfinite(value):
+        return "not available"
+    if value == 0:
+        return "no difference"
+    size = f"{number(abs(100 * value))} percentage points" if percent else number(abs(value))
+    return f"{size} {'higher' if value > 0 else 'lower'}"
+
+
+def _interval(item: Contrast, percent: bool) -> str:
+    return f"{_amount(item.low, percent)} to {_amount(item.high, percent)}"

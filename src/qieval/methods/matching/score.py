@@ -1,0 +1,100 @@
+"""The propensity score of a design, with everything that has to be said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qieval.cohort import Cohort
+from qieval.errors import DataError, EstimationError
+from qieval.numerics.logistic import crossfitted, logistic
+from qieval.text import listed, number
+
+EXTREME = 0.01
+"""Scores closer to 0 or 1 than this are called extreme."""
+
+FOLDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """value (n,) on the scale that is matched on, probability (n,), and what has to be said."""
+
+    value: np.ndarray
+    probability: np.ndarray
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+    separated: bool = False
+
+
+def propensity(design: Any, cohort: Cohort, scale: str = "logit") -> Score | None:
+    """The probability of the intervention given the covariates; None without covariates.
+
+    scale: 'logit', 'propensity' or 'probit'. A model that separates the groups perfectly is reported, not
+    raised: `require_overlap` decides. DataError for a score brought along that is no probability.
+    """
+    if design.score is not None:
+        return _brought(design, cohort, scale)
+    if not cohort.x.shape[1]:
+        return None
+    if design.learner != "logistic":
+        return _learned(design, cohort, scale)
+    fit = logistic(cohort.x, cohort.treated, link="probit" if scale == "probit" else "logit")
+    if not fit.converged and not fit.separated:
+        raise EstimationError(
+            "covariates: the propensity score did not converge, so no score can be trusted. Leave out"
+            " covariates that repeat each other, or group rare categories."
+        )
+    notes = []
+    if fit.aliased.any():
+        names = [name for name, gone in zip(cohort.x_names, fit.aliased, strict=True) if gone]
+        notes.append(
+            f"covariates: {listed(names)} follow from other covariates and add nothing to the score."
+        )
+    value = fit.probability if scale == "propensity" else fit.linear
+    facts = {"score model": f"{'probit' if scale == 'probit' else 'logistic'} regression, maximum likelihood"}
+    return Score(value, fit.probability, tuple(notes + _extreme(fit.probability)), facts, fit.separated)
+
+
+def _brought(design: Any, cohort: Cohort, scale: str) -> Score:
+    held = cohort.rows[design.score].to_numpy(dtype=float)
+    if (held <= 0).any() or (held >= 1).any():
+        raise DataError(
+            f"score: '{design.score}' holds values outside 0 to 1 (both excluded), so it is no probability"
+            " of the intervention. Give probabilities, or name it as a covariate and match on that."
+        )
+    return Score(_on(scale, held), held, tuple(_extreme(held)), {"score model": f"column '{design.score}'"})
+
+
+def _learned(design: Any, cohort: Cohort, scale: str) -> Score:
+    found = crossfitted(cohort.x, cohort.treated, design.learner, FOLDS, design.seed)
+    found = np.clip(found, 1e-6, 1 - 1e-6)
+    facts = {"score model": f"{design.learner}, cross-fitted in {FOLDS} folds"}
+    return Score(_on(scale, found), found, tuple(_extreme(found)), facts)
+
+
+def _on(scale: str, probability: np.ndarray) -> np.ndarray:
+    return probability if scale == "propensity" else np.asarray(np.log(probability / (1 - probability)))
+
+
+def _extreme(probability: np.ndarray) -> list[str]:
+    share = float(np.mean((probability < EXTREME) | (probability > 1 - EXTREME)))
+    if not share:
+        return []
+    return [
+        f"score: {number(100 * share, 2)}% of the scores lie within {EXTREME} of 0 or 1: the covariates"
+        " nearly tell who received the intervention, so few comparable people exist there."
+    ]
+
+
+def require_overlap(score: Score) -> None:
+    """EstimationError when the covariates tell perfectly who was treated."""
+    if score.separated:
+        raise EstimationError(
+            "covariates: together they tell (nearly) perfectly who received the intervention, so the"
+            " propensity score is 0 or 1 and nobody has a counterpart. Look for a covariate that is part of"
+            " the intervention or its eligibility rule and leave it out, group rare categories, or use"
+            " regression discontinuity when a rule decided."
+        )
