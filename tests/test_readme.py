@@ -24,8 +24,8 @@ def test_methods_table_is_that_of_the_catalogue():
     assert found and found.group(1) == methods_table(), f"put this table into the README:\n{methods_table()}"
 
 
-def test_the_ten_lines_run(tmp_path, monkeypatch):
-    code = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)
+def test_the_lines_of_python_run(tmp_path, monkeypatch):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     assert (tmp_path / "report.html").stat().st_size > 10_000

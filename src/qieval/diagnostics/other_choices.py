@@ -58,7 +58,7 @@ def other_weights(study: Study) -> Check:
 
 def other_losses(study: Study) -> Check:
     """The estimate by searches for another kind of balance."""
-    few = {"evaluations": max(study.design.evaluations // 5, 200), "restarts": 2}
+    few = {"evaluations": max(study.design.evaluations // 5, 200), "restarts": 0}
     ways: dict[str, Changes] = {
         "largest difference": {**few, "loss": "largest difference"},
         "largest KS": {**few, "loss": "largest KS"},

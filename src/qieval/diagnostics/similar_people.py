@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.check import Check
+from qieval.cohort import Cohort
 from qieval.compared import Compared, estimand_reached
 from qieval.covariate_balance import UNMEASURED, balance_of, scores_of
 from qieval.numerics.overlap import c_statistic, common_support, equipoise, preference_score
@@ -23,6 +24,10 @@ UNEQUAL_SPREAD = 2.0
 """Variance ratios beyond 2 or below a half are usually called unbalanced (Rubin 2001)."""
 
 MUCH_LEFT_OUT = 0.1
+SOME_LEFT_OUT = 0.02
+FEWEST_DESCRIBED = 10
+"""Means of fewer people than this are not shown, since they would describe persons."""
+
 HEAVY = 0.05
 HEAVY_TIMES = 5.0
 """One person who carries more than a twentieth of a group and five times the mean decides too much."""
@@ -120,9 +125,20 @@ def overlap(compared: Compared) -> Check:
         assumption=assumption,
         verdict="concern" if concern else "information" if outside else "supports",
         text=text,
-        table=scores_of(compared),
+        table=_shares(scores_of(compared)),
         picture="mirror",
     )
+
+
+def _shares(scores: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Binned scores as shares of their group, since a bin may hold few people."""
+    if scores is None:
+        return None
+    shares = {
+        name.replace("weight", "share"): scores[name] / scores.groupby("group")[name].transform("sum")
+        for name in ("weight_before", "weight_after")
+    }
+    return scores[["bin", "group"]].assign(**shares)
 
 
 def weights_spread(compared: Compared) -> Check:
@@ -166,43 +182,47 @@ def left_out(compared: Compared) -> Check:
     if not gone.any():
         text = f"Nobody whose effect is asked for was left out: {estimand_reached(design, found)}."
         return Check(name=name, assumption=assumption, verdict="supports", text=text)
-    kept = found.focal & found.used
-    spread = cohort.x[found.focal].std(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = (
-            (cohort.x[gone].mean(axis=0) - cohort.x[kept].mean(axis=0)) / spread
-            if kept.any()
-            else spread * np.nan
-        )
-    table = pd.DataFrame(
-        {
-            "characteristic": cohort.x_names,
-            "mean_left_out": cohort.x[gone].mean(axis=0),
-            "mean_compared": cohort.x[kept].mean(axis=0) if kept.any() else np.nan,
-            "standardised_difference": apart,
-        }
-    ).sort_values("standardised_difference", key=lambda held: -held.abs(), kind="stable", ignore_index=True)
-    share = float(gone.sum() / found.focal.sum())
-    text = (
-        f"({share:.1%}) have no counterpart and are left out. The estimate is the"
-        f" {estimand_reached(design, found)}."
-    )
-    most = table.iloc[0] if len(table) else None
+    count = Count(int(gone.sum()))
+    ending = f"no counterpart and are left out. The estimate is the {estimand_reached(design, found)}."
+    if count < FEWEST_DESCRIBED:
+        text = Counted("{gone} people whose effect is asked for have " + ending, gone=count)
+        return Check(name=name, assumption=assumption, verdict="information", text=text)
+    table = _left_out_and_kept(cohort, gone, found.focal & found.used)
+    share, most = float(gone.sum() / found.focal.sum()), table.iloc[0] if len(table) else None
+    said = f"({share:.1%} of the group) have {ending}"
     if most is not None and np.isfinite(most["standardised_difference"]):
-        text += (
+        said += (
             f" They differ most in {most['characteristic']} (standardised difference"
             f" {number(most['standardised_difference'], 2)})."
         )
-    concern = share > MUCH_LEFT_OUT or (
-        table["standardised_difference"].abs().max() > DIFFERENT and share > 0.02
-    )
+    apart = float(table["standardised_difference"].abs().max()) if len(table) else 0.0
+    concern = share > MUCH_LEFT_OUT or (apart > DIFFERENT and share > SOME_LEFT_OUT)
     return Check(
         name=name,
         assumption=assumption,
         verdict="concern" if concern else "information",
-        text=Counted("{gone} people whose effect is asked for " + text, gone=Count(int(gone.sum()))),
+        text=Counted("{gone} people whose effect is asked for " + said, gone=count),
         table=table,
         picture="differences",
+    )
+
+
+def _left_out_and_kept(cohort: Cohort, gone: np.ndarray, kept: np.ndarray) -> pd.DataFrame:
+    """Means of those left out and of those compared, by how far they lie apart."""
+    spread = cohort.x[gone | kept].std(axis=0)
+    means = [cohort.x[rows].mean(axis=0) if rows.any() else spread * np.nan for rows in (gone, kept)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = (means[0] - means[1]) / spread
+    table = pd.DataFrame(
+        {
+            "characteristic": cohort.x_names,
+            "mean_left_out": means[0],
+            "mean_compared": means[1],
+            "standardised_difference": apart,
+        }
+    )
+    return table.sort_values(
+        "standardised_difference", key=lambda held: -held.abs(), kind="stable", ignore_index=True
     )
 
 

@@ -47,6 +47,7 @@ def intervals(table: pd.DataFrame, check: Check) -> ggplot:
 
 def differences(table: pd.DataFrame, check: Check) -> ggplot:
     """Standardised differences: columns characteristic, standardised_difference; lines at 0.1 either side."""
+    sides = "left out minus compared" if "mean_left_out" in table else "treated minus comparison"
     from plotnine import aes, coord_flip, geom_hline, geom_point, ggplot, labs
 
     order = list(dict.fromkeys(table["characteristic"]))[::-1]
@@ -61,7 +62,7 @@ def differences(table: pd.DataFrame, check: Check) -> ggplot:
         + labs(
             title=_title(check),
             x="",
-            y="standardised difference (treated minus comparison)",
+            y=f"standardised difference ({sides})",
             caption="Dashed lines at 0.1 either side.",
         )
     )
@@ -99,7 +100,7 @@ def balance(table: pd.DataFrame, check: Check) -> ggplot:
 
 def scores(table: pd.DataFrame, check: Check) -> ggplot:
     """The propensity score of both groups: see `mirror`."""
-    return mirror(table)
+    return mirror(table.rename(columns={"share_before": "weight_before", "share_after": "weight_after"}))
 
 
 def search(table: pd.DataFrame, check: Check) -> ggplot:

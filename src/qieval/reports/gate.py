@@ -23,7 +23,9 @@ from qieval.text import Count, Counted
 from qieval.verbs import Variation
 
 NOT_SHOWN = "not shown"
-MEANS = frozenset({"treated", "comparison", "observed", "counterfactual", "mean"})
+MEANS = frozenset(
+    {"treated", "comparison", "observed", "counterfactual", "mean", "mean_treated", "mean_comparison"}
+)
 """Columns of tables that hold the mean of one group."""
 
 MEAN_PICTURES = frozenset({"trajectory", "trends"})

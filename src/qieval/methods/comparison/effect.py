@@ -76,7 +76,8 @@ def effect_of(sample: Sample) -> Effect:
     elif wanted == "bootstrap":
         matrix = _bootstrap(sample)
     else:
-        matrix = covariance(means, cluster, 1.0 if jackknife else factor, adjust=not jackknife)
+        plain = jackknife or (cluster is None and wanted == "estimated weights")
+        matrix = covariance(means, cluster, 1.0 if jackknife else factor, adjust=not plain)
     groups = n_clusters(cluster, sample.weights > 0)
     precision = Precision(df=groups - 1.0, level=design.level)
     label, notes = _label(design, wanted, groups)

@@ -16,7 +16,7 @@ from qieval.methods.comparison.subgroups import (
     in_order,
     restart_effects,
     subgroup_effects,
-    worst_difference,
+    worst_differences,
 )
 from qieval.numerics.contrasts import Contrast, number_needed_in_words
 from qieval.numerics.pairs import effective_size
@@ -52,7 +52,7 @@ def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, fram
     facts |= {
         "outcome with the intervention": made.means.mean1,
         "outcome expected without it": made.means.mean0,
-        "standard error": made.label,
+        "standard error": made.label + ("; of ratios: of their logarithm" if len(ordered) > 1 else ""),
     }
     if made.outcome.kind == "risk":
         words = [
@@ -89,7 +89,7 @@ def _row(item: Contrast) -> dict[str, Any]:
 def _facts(design: Any, cohort: Cohort, found: Assignment) -> dict[str, Any]:
     counted = people(design)
     treated, used = cohort.treated, found.used
-    before, after = worst_difference(cohort, None, design)[0], worst_difference(cohort, found.weights, design)
+    (before, _), after = worst_differences(design, cohort, (None, found.weights))
     return {
         "rows used": Count(int(used.sum())),
         "treated units": counted(int((used & treated).sum())),

@@ -10,10 +10,11 @@ import pandas as pd
 
 from qieval.cohort import Cohort
 from qieval.compared import Assignment
+from qieval.covariate_balance.compared import DENOMINATORS
 from qieval.errors import EstimationError
 from qieval.methods.comparison.effect import Sample, effect, effect_of
 from qieval.methods.comparison.outcome import Effect
-from qieval.numerics.balance_statistics import Ranked, statistics
+from qieval.numerics.balance_statistics import Ranked, denominators, differences
 from qieval.numerics.contrasts import Contrast
 from qieval.numerics.subgroups import Clustering, by_subgroup
 
@@ -29,14 +30,20 @@ def in_order(design: Any, contrasts: tuple[Contrast, ...]) -> list[Contrast]:
     )
 
 
-def worst_difference(cohort: Cohort, weights: np.ndarray | None, design: Any) -> tuple[float, str]:
-    """The largest standardised difference and whose it is; of all rows without weights."""
+def worst_differences(
+    design: Any, cohort: Cohort, samples: tuple[np.ndarray | None, ...]
+) -> list[tuple[float, str]]:
+    """For each weighting (None: all rows alike) the largest standardised difference and whose it is."""
     if not cohort.x.shape[1]:
-        return 0.0, ""
-    denominator: Any = {"ATT": "treated", "ATC": "control"}.get(design.estimand, "pooled")
-    found = statistics(Ranked(cohort.x), cohort.treated, weights, denominator)
-    size = np.abs(np.where(np.isfinite(found.smd), found.smd, 0.0))
-    return float(size.max()), cohort.x_names[int(size.argmax())]
+        return [(0.0, "") for _ in samples]
+    ranked, kind = Ranked(cohort.x), DENOMINATORS.get(design.estimand, "pooled")
+    divisor = denominators(ranked, cohort.treated, kind)
+    worst = []
+    for weights in samples:
+        found = np.abs(differences(ranked, cohort.treated, weights, divisor))
+        size = np.where(np.isfinite(found), found, 0.0)
+        worst.append((float(size.max()), cohort.x_names[int(size.argmax())]))
+    return worst
 
 
 def subgroup_effects(design: Any, cohort: Cohort, found: Assignment, made: Effect) -> pd.DataFrame | None:
@@ -73,7 +80,7 @@ def _levels(design: Any, cohort: Cohort, found: Assignment, made: Effect, name: 
     rows, effects = [], []
     for level, inside in _masks(cohort.rows[name]):
         part = replace(sample, weights=sample.weights * inside)
-        both = all((part.weights[arm] > 0).sum() > 1 for arm in (cohort.treated, ~cohort.treated))
+        both = all((part.weights[arm] > 0).sum() >= FEWEST for arm in (cohort.treated, ~cohort.treated))
         row: dict[str, Any] = {
             "label": f"{name}: {level}",
             "note": "" if both else "too few people to compare",
@@ -85,7 +92,7 @@ def _levels(design: Any, cohort: Cohort, found: Assignment, made: Effect, name: 
                 rows.append(row | {"note": str(cause)})
                 continue
             row |= _figures(in_order(design, found_here.contrasts)[0])
-            row["largest_difference"] = worst_difference(cohort, part.weights, design)[0]
+            row["largest_difference"] = worst_differences(design, cohort, (part.weights,))[0][0]
             effects.append(found_here)
         rows.append(row)
     return pd.DataFrame(rows).assign(p_equal=_equality(design, found, effects))
@@ -101,6 +108,9 @@ def _masks(column: pd.Series[Any]) -> list[tuple[str, np.ndarray]]:
 
 
 MOST_LEVELS = 10
+FEWEST = 10
+"""Subgroups with fewer people than this in a group are not compared: too few to learn from, and
+identifiable."""
 
 
 def _equality(design: Any, found: Assignment, effects: list[Effect]) -> float:

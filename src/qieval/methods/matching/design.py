@@ -284,9 +284,16 @@ class GeneticMatching(MatchedDesign):
         step="data",
     )
     evaluations: int = number(
-        "how many weightings are tried in all", low=50, high=1_000_000, default=10_000, whole=True
+        "how many weightings are tried in all", low=50, high=1_000_000, default=20_000, whole=True
     )
-    restarts: int = number("how many independent searches are made", low=1, high=50, default=5, whole=True)
+    restarts: int = number(
+        "into how many searches of equal length they are divided (0: a new one begins whenever one no longer"
+        " improves)",
+        low=0,
+        high=50,
+        default=0,
+        whole=True,
+    )
 
     def _contradictions(self) -> list[str]:
         found = super()._contradictions()

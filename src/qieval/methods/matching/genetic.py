@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
@@ -121,7 +122,13 @@ def _searched(design: GeneticMatching, task: Task) -> Found:
         digest.update(b"none" if held is None else np.ascontiguousarray(held).tobytes())
     key = digest.hexdigest()
     if key not in _KEPT:
-        found = search(task, evaluations=design.evaluations, restarts=design.restarts, seed=design.seed)
+        found = search(
+            task,
+            evaluations=design.evaluations,
+            restarts=design.restarts or None,
+            seed=design.seed,
+            threads=os.cpu_count() or 1,
+        )
         if found.stopped == "interrupted":
             return found
         _KEPT[key] = found

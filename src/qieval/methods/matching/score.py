@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -16,6 +17,9 @@ EXTREME = 0.01
 """Scores closer to 0 or 1 than this are called extreme."""
 
 FOLDS = 10
+
+_KEPT: WeakKeyDictionary[Cohort, dict[tuple[Any, ...], Score | None]] = WeakKeyDictionary()
+"""The scores of each cohort that is still in use: other calipers or orders need no other score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,14 @@ def propensity(design: Any, cohort: Cohort, scale: str = "logit") -> Score | Non
     scale: 'logit', 'propensity' or 'probit'. A model that separates the groups perfectly is reported, not
     raised: `require_overlap` decides. DataError for a score brought along that is no probability.
     """
+    kept = _KEPT.setdefault(cohort, {})
+    key = (design.score, design.learner, design.seed, scale)
+    if key not in kept:
+        kept[key] = _estimated(design, cohort, scale)
+    return kept[key]
+
+
+def _estimated(design: Any, cohort: Cohort, scale: str) -> Score | None:
     if design.score is not None:
         return _brought(design, cohort, scale)
     if not cohort.x.shape[1]:
