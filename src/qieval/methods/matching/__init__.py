@@ -19,6 +19,8 @@ __all__ = [
     "GENETIC_ASSUMPTIONS",
     "GeneticMatching",
     "Matching",
+    "assign",
+    "assign_genetic",
     "blind",
     "blind_genetic",
     "estimate",

@@ -13,7 +13,7 @@ from qieval.errors import DataError, EstimationError
 from qieval.methods.matching.design import STRATA, GeneticMatching, Matching
 from qieval.methods.matching.genetic import assign_genetic
 from qieval.methods.matching.ground import Ground, candidates, ground
-from qieval.methods.matching.groups import by_means, full_sets, strata
+from qieval.methods.matching.groups import as_given, by_means, full_sets, strata
 from qieval.numerics.nearest import Search, nearest
 from qieval.numerics.optimal import optimal_pairs
 from qieval.numerics.pairs import Pairs, labels_of_pairs, weights_of_pairs
@@ -31,6 +31,8 @@ def assign(design: Matching, cohort: Cohort) -> Assignment:
         found = full_sets(design, cohort, base)
     elif design.method in STRATA:
         found = strata(design, cohort, base)
+    elif design.method == "as given":
+        found = as_given(design, cohort, base)
     else:
         found = by_means(design, cohort, base)
     _require_somebody(design, cohort, found)

@@ -12,6 +12,7 @@ from qieval.methods.matching.settings import Width, cut_points, width
 
 WITHOUT_REPLACEMENT_ONLY = ("optimal", "full", "cardinality", "profile")
 STRATA = ("exact", "coarsened exact", "subclassification")
+NO_SCORE = ("exact", "coarsened exact", "cardinality", "profile", "as given")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -126,6 +127,7 @@ class Matching(MatchedDesign):
             "cardinality",
             "profile",
             "genetic",
+            "as given",
         ),
         "how partners are found",
         default="nearest",
@@ -159,6 +161,15 @@ class Matching(MatchedDesign):
         default="logistic",
     )
     score: str | None = column("numeric", "a propensity score that you bring", default=None, step="analysis")
+    given_weights: str | None = column(
+        "numeric",
+        "weights that you bring (method 'as given'); 0 leaves a row out",
+        default=None,
+        step="analysis",
+    )
+    given_sets: str | None = column(
+        "any", "the matched sets that belong to them", default=None, step="analysis"
+    )
     order: str = choice(
         ("largest", "smallest", "closest", "farthest", "data", "random"),
         "who chooses first (by the score)",
@@ -220,11 +231,16 @@ class Matching(MatchedDesign):
             found.append(
                 "estimand, method: 'profile' matches one group to the other. Use estimand='ATT' or 'ATC'."
             )
-        if not self.covariates and not (self.method == "exact" and self.exact):
+        if not self.covariates and self.method != "as given" and not (self.method == "exact" and self.exact):
             found.append(
                 "covariates: nothing is named to match on, so the groups would be compared as they are."
                 " Name the characteristics that led people to receive the intervention and that bear on the"
                 " outcome."
+            )
+        if (self.method == "as given") != (self.given_weights is not None):
+            found.append(
+                "given_weights, method: weights that you bring and method='as given' go together. Name the"
+                " column of weights, or choose another method."
             )
         if self.mahalanobis_on and self.distance in ("mahalanobis", "robust mahalanobis"):
             found.append(

@@ -10,6 +10,7 @@ import numpy as np
 from qieval.cohort import Cohort
 from qieval.compared import Assignment, focal_rows
 from qieval.errors import DataError
+from qieval.methods.matching.design import NO_SCORE
 from qieval.methods.matching.score import Score, propensity, require_overlap
 from qieval.numerics.candidates import Candidates
 from qieval.numerics.distances import whiten
@@ -66,12 +67,7 @@ def ground(design: Any, cohort: Cohort) -> Ground:
     """Scores, distances and constraints of a design."""
     scale = design.distance if design.distance in SCORES else "logit"
     score = propensity(design, cohort, scale)
-    needs = design.distance in SCORES and design.method not in (
-        "exact",
-        "coarsened exact",
-        "cardinality",
-        "profile",
-    )
+    needs = design.distance in SCORES and design.method not in NO_SCORE
     needs |= design.caliper > 0 or design.discard != "none"
     if needs and score is None:
         raise DataError("covariates: none of them varies, so there is no score to match on. Name others.")
@@ -144,6 +140,7 @@ def described(design: Any) -> str:
         "subclassification": f"subclassification into {design.groups} groups",
         "cardinality": "cardinality matching",
         "profile": "profile matching",
+        "as given": "weights that were brought along",
     }[design.method]
     if design.method in ("nearest", "optimal", "full"):
         inside = f" on {len(design.mahalanobis_on)} covariates within" if design.mahalanobis_on else " on"

@@ -158,3 +158,25 @@ def _status(found: Selection) -> str:
     if found.status == "optimal":
         return "the largest sample that there is"
     return f"a sample at most {found.gap:.1%} smaller than the largest (the search was ended)"
+
+
+def as_given(design: Matching, cohort: Cohort, base: Ground) -> Assignment:
+    """Weights, and sets where they are named, from columns of the data."""
+    weights = cohort.rows[str(design.given_weights)].to_numpy(dtype=float)
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError(
+            f"given_weights: '{design.given_weights}' holds values below zero or infinite, which cannot"
+            " weigh anybody. Give 0 to people who take no part."
+        )
+    sets = None
+    if design.given_sets is not None:
+        sets = np.where(weights > 0, pd.factorize(cohort.rows[design.given_sets], sort=True)[0], -1)
+    return base.assembled(
+        Assignment(
+            weights=weights,
+            focal=base.focal,
+            kind=base.kind,
+            inference="robust" if sets is None else "matched sets",
+            sets=sets,
+        )
+    )

@@ -10,4 +10,4 @@ from qieval.methods.weighting.design import Weighting
 estimate = partial(estimated, assign)
 blind = partial(compared_blind, assign)
 
-__all__ = ["ASSUMPTIONS", "Weighting", "blind", "estimate", "parse"]
+__all__ = ["ASSUMPTIONS", "Weighting", "assign", "blind", "estimate", "parse"]
