@@ -12,14 +12,19 @@ import pandas as pd
 from qieval import markup
 from qieval.catalogue import method_of
 from qieval.check import Check, Checks
+from qieval.covariate_balance import BalanceTable
 from qieval.data.extract import Extract
 from qieval.design import Design
 from qieval.errors import DataError, DesignError, QievalError, nearest
 from qieval.plots import variation as variation_plot
+from qieval.plots.distribution import distribution
 from qieval.plots.evidence import evidence
+from qieval.plots.love import love
+from qieval.plots.sensitivity_picture import of_sensitivity
 from qieval.progress import progress
 from qieval.provenance import Protocol, Record, fingerprint
 from qieval.result import Result, Study, main_estimates
+from qieval.sensitivity.base import Sensitivity
 
 if TYPE_CHECKING:
     from plotnine import ggplot
@@ -133,11 +138,20 @@ def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[
     return Variation(design, pd.DataFrame(rows))
 
 
-def plot(thing: Result | Check | Variation, kind: str | None = None) -> ggplot:
-    """Draw a Result (one of its method's plots), a Check or a Variation. Returns a plotnine object.
+Drawable = Result | Check | Variation | BalanceTable | Sensitivity
+
+
+def plot(thing: Drawable, kind: str | None = None) -> ggplot:
+    """Draw a Result (one of its method's plots), a Check, a Variation, a BalanceTable (love plot; with
+    `kind` the
+    distribution of that characteristic) or a Sensitivity. Returns a plotnine object.
 
     kind: the name of the plot; by default the first of the method. Raises DesignError for an unknown kind.
     """
+    if isinstance(thing, BalanceTable):
+        return love(thing.table) if kind is None else distribution(thing.distribution(kind), kind)
+    if isinstance(thing, Sensitivity):
+        return of_sensitivity(thing.name, thing.table, thing.details)
     if isinstance(thing, Variation):
         return variation_plot.variation(thing.table)
     if isinstance(thing, Check):

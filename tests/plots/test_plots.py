@@ -89,3 +89,18 @@ def test_few_clusters_have_intervals_but_no_bands():
     assert rows["band_low"].isna().all() and rows["conf_low"].notna().all()
     drawn(qe.plot(result, "event study"))
     drawn(qe.plot(replace(result), "trajectory"))
+
+
+def test_balance_tables_and_sensitivity_analyses_have_pictures():
+    people = qe.example("community_service").frame
+    table = qe.balance(people, "service", ["age", "sex"])
+    analyses = [
+        qe.sensitivity.omitted_variable(people, "cost", "service", ["age", "frailty"], benchmarks=["frailty"]),
+        qe.sensitivity.e_value(1.5, 1.2, 1.9, measure="risk ratio"),
+        qe.sensitivity.rosenbaum([3.0, 4.0, 6.0, 2.0], [1.0, 2.0, 2.0, 3.0]),
+        qe.sensitivity.negative_controls([0.1, 0.2, 0.05, -0.1, 0.3], [0.1] * 5),
+    ]
+    for drawn in (qe.plot(table), qe.plot(table, "age"), *map(qe.plot, analyses)):
+        assert drawn.labels.title and drawn.draw() is not None
+    with pytest.raises(qe.DesignError, match="has no picture"):
+        qe.plot(qe.sensitivity.tipping_point(1.5, differences=(0.1,), ratio=True))

@@ -52,7 +52,7 @@ def proportional_selection(study: Study) -> Check:
         f" selected as what was to bring that to zero (Oster's delta, largest R-squared {number(largest)})."
     )
     if found < 0:
-        text += " Negative: taking more in would move the estimate away from zero, if it acts like what was measured."
+        text += " Negative: taking in more that acts like what was measured would move it away from zero."
     weak = 0 < found < 1
     return Check(
         name=name, assumption=ASSUMPTION, verdict="concern" if weak else "information", text=text, table=table

@@ -226,6 +226,24 @@ def _left_out_and_kept(cohort: Cohort, gone: np.ndarray, kept: np.ndarray) -> pd
     )
 
 
+def flow(compared: Compared) -> Check:
+    """From the rows of the data to the people compared, step by step."""
+    cohort, found = compared.cohort, compared.found
+    table = cohort.losses[["step", "reason", "rows"]]
+    last = {"step": "compared", "reason": f"take part: {found.kind}", "rows": Count(int(found.used.sum()))}
+    return Check(
+        name="flow",
+        assumption="the estimate speaks for the people it is meant for",
+        verdict="information",
+        text=Counted(
+            "Of {rows} rows in the data {used} take part in the comparison.",
+            rows=Count(int(table["rows"].iloc[0])),
+            used=last["rows"],
+        ),
+        table=pd.concat([table, pd.DataFrame([last])], ignore_index=True),
+    )
+
+
 def score_model(compared: Compared) -> Check:
     """Whether the propensity score could be estimated, and how extreme it is."""
     name, assumption = "score model", "the score is well estimated"
