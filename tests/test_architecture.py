@@ -20,8 +20,10 @@ LAYERS = [
     {"result"},
     {"covariate_balance"},
     {"data", "methods", "diagnostics", "plots", "sensitivity"},
+    {"own_distances"},
     {"catalogue"},
     {"verbs"},
+    {"tuning", "chaining", "specifications", "arms"},
     {"reports"},
 ]
 STRANGERS = [{"errors", "text", "progress"}, {"data", "methods", "diagnostics", "plots", "sensitivity"}]

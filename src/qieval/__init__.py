@@ -2,8 +2,11 @@
 care worked."""
 
 from qieval import data, markup, sensitivity
+from qieval.arms import compare_arms
 from qieval.catalogue import CATALOGUE, Method, method_named, method_of, methods
+from qieval.chaining import matched
 from qieval.check import Assumption, Check, Checks
+from qieval.cohort_design import CohortDesign
 from qieval.covariate_balance import BalanceTable, balance
 from qieval.data import Extract, example, examples, read, simulate, simulate_panel
 from qieval.design import Design
@@ -12,11 +15,14 @@ from qieval.fields import declared as fields_of
 from qieval.methods.difference_in_differences import DifferenceInDifferences
 from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.weighting import Weighting
+from qieval.own_distances import MatrixRule, match_matrix
 from qieval.periods import periods_of
 from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
+from qieval.specifications import SideBySide, specifications, ways_of
+from qieval.tuning import Trial, Tuning, tuning
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
 
 __version__ = "0.1.0"
@@ -27,6 +33,7 @@ __all__ = [
     "BalanceTable",
     "Check",
     "Checks",
+    "CohortDesign",
     "DataError",
     "DependencyError",
     "Design",
@@ -36,14 +43,19 @@ __all__ = [
     "Extract",
     "GeneticMatching",
     "Matching",
+    "MatrixRule",
     "Method",
     "Protocol",
     "QievalError",
     "Report",
     "Result",
+    "SideBySide",
+    "Trial",
+    "Tuning",
     "Variation",
     "Weighting",
     "balance",
+    "compare_arms",
     "data",
     "design_checks",
     "diagnose",
@@ -54,6 +66,8 @@ __all__ = [
     "fields_of",
     "lock",
     "markup",
+    "match_matrix",
+    "matched",
     "method_named",
     "method_of",
     "methods",
@@ -65,5 +79,8 @@ __all__ = [
     "sensitivity",
     "simulate",
     "simulate_panel",
+    "specifications",
+    "tuning",
     "vary",
+    "ways_of",
 ]

@@ -25,6 +25,7 @@ from qieval.diagnostics import (
     parallel_trends,
     placebo,
     power,
+    prognosis,
     scale,
     search,
     selection,
@@ -45,6 +46,7 @@ SETTLED_BEFORE = (
     similar_people.balance_reached,
     similar_people.overlap,
     similar_people.weights_spread,
+    similar_people.flow,
     similar_people.left_out,
     similar_people.score_model,
     similar_people.measured_before,
@@ -53,7 +55,8 @@ SETTLED_BEFORE = (
 
 SEARCHED_BEFORE = tuple(check for check in SETTLED_BEFORE if check is not similar_people.score_model)
 
-UNMEASURED = (
+OPENED = (
+    prognosis.prognostic_balance,
     unmeasured.e_values_of_the_estimate,
     unmeasured.hidden_bias,
     unmeasured.omitted_variable,
@@ -69,7 +72,8 @@ class Method:
 
     `refit` gives the overall estimate only, for loops. `parse` turns a frame into arrays; `blind` does so
     without outcomes after the start, for `design_checks`. `question` is what a user would ask; `strengths`
-    and `limits` are those of Clarke et al. 2019, table 2, in our words.
+    and `limits` are those of Clarke et al. 2019, table 2, in our words. `assign` finds weights or partners in
+    a parsed cohort; None for methods that make no groups alike.
     """
 
     design: type[Design]
@@ -86,6 +90,7 @@ class Method:
     strengths: str
     limits: str
     source: str
+    assign: Callable[[Any, Any], Any] | None = None
 
     @property
     def title(self) -> str:
@@ -144,10 +149,11 @@ CATALOGUE: tuple[Method, ...] = (
         refit=partial(matching.estimate, brief=True),
         parse=matching.parse,
         blind=matching.blind,
+        assign=matching.assign,
         assumptions=matching.ASSUMPTIONS,
         checks=(
             *map(similar_people.after, SETTLED_BEFORE),
-            *UNMEASURED,
+            *OPENED,
             other_choices.other_ways_to_match,
             other_choices.ties,
             other_choices.without_each_characteristic,
@@ -175,10 +181,11 @@ CATALOGUE: tuple[Method, ...] = (
         refit=partial(matching.estimate_genetic, brief=True),
         parse=matching.parse,
         blind=matching.blind_genetic,
+        assign=matching.assign_genetic,
         assumptions=matching.GENETIC_ASSUMPTIONS,
         checks=(
             *map(similar_people.after, SEARCHED_BEFORE),
-            *UNMEASURED,
+            *OPENED,
             search.restarts,
             other_choices.other_losses,
             similar_people.interval_kind,
@@ -205,10 +212,11 @@ CATALOGUE: tuple[Method, ...] = (
         refit=partial(weighting.estimate, brief=True),
         parse=weighting.parse,
         blind=weighting.blind,
+        assign=weighting.assign,
         assumptions=weighting.ASSUMPTIONS,
         checks=(
             *map(similar_people.after, SETTLED_BEFORE),
-            *UNMEASURED,
+            *OPENED,
             other_choices.other_weights,
             other_choices.without_each_characteristic,
             similar_people.interval_kind,

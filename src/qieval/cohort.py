@@ -11,10 +11,12 @@ import pandas as pd
 
 from qieval.cohort_design import CohortDesign
 from qieval.columns import covariates, numbers
-from qieval.errors import DataError
+from qieval.errors import DataError, nearest
 from qieval.rows import POSITION, loss, loss_notes, require_columns
 from qieval.text import Count, listed, plural
 
+FEWEST = 2
+"""With fewer rows in a group nothing is known about how much people differ."""
 SQUARE, PRODUCT = "²", " × "
 """How names of squares and products are written."""
 
@@ -24,14 +26,16 @@ class Cohort:
     """Rows of a cohort in the order of the frame, as arrays of length n.
 
     treated: bool. x (n, k): covariates as numbers with `x_names`, one 0/1 column per level but the first of
-    text; constant ones left out. rows: the columns of the design except outcomes. cluster: codes of
-    `n_clusters` clusters, or None. y, person_time (NaN where empty) and controls (n, m): None when the
-    cohort is blind. row: position of each row in the frame. losses: rows left out, by reason.
+    text; constant ones left out; the first `n_plain` are no squares or products. rows: the columns of the
+    design except outcomes. cluster: codes of `n_clusters` clusters, or None. y, person_time (NaN where
+    empty) and controls (n, m): None when the cohort is blind. row: position of each row in the frame.
+    losses: rows left out, by reason.
     """
 
     treated: np.ndarray
     x: np.ndarray
     x_names: tuple[str, ...]
+    n_plain: int
     rows: pd.DataFrame
     cluster: np.ndarray | None
     n_clusters: int
@@ -54,8 +58,8 @@ class Cohort:
 
     @property
     def plain(self) -> np.ndarray:
-        """Which columns of x are covariates themselves, not squares or products (k,)."""
-        return np.array([SQUARE not in name and PRODUCT not in name for name in self.x_names], dtype=bool)
+        """Which columns of x are covariates themselves, not squares or products (k,): those come first."""
+        return np.arange(len(self.x_names)) < self.n_plain
 
     def every_level(self, names: tuple[str, ...], categories: tuple[str, ...] = ()) -> np.ndarray:
         """Columns as numbers (n, k), text and categories as one 0/1 column for each of their levels."""
@@ -85,28 +89,27 @@ def cohort(design: CohortDesign, frame: pd.DataFrame, *, blind: bool = False) ->
     nor its matching, so they are left out only when the effect is estimated.
     """
     require_columns(design, frame)
+    _require_keys(design, frame)
     issues: list[str] = []
     losses: list[dict[str, Any]] = [loss("read", "rows in the data", frame, design)]
     rows = _complete(design, frame, issues, losses)
     if issues:
         raise DataError(issues)
     treated = _treated(design, rows[design.treated], issues)
-    x, names = _characteristics(design, rows, issues)
+    x, names, plain = _characteristics(design, rows, issues)
     issues += _one_row_each(design, rows) + _measured_before(design, rows)
-    notes = [*_constant(x, names), *_several_rows(design, rows)]
+    notes = [*_constant(design, x, names), *_several_rows(design, rows)]
     varies = np.ptp(x, axis=0) > 0 if len(x) else np.ones(len(names), dtype=bool)
     outcomes = _outcomes(design, frame, rows[POSITION].to_numpy(), blind, issues)
     if issues:
         raise DataError(issues)
     cluster, n_clusters = _clusters(design, rows)
-    closed = set(design.outcome_columns())
     return Cohort(
         treated=treated,
         x=x if varies.all() else x[:, varies],
         x_names=tuple(name for name, kept in zip(names, varies, strict=True) if kept),
-        rows=rows[[name for name in rows.columns if name not in closed and name != POSITION]].reset_index(
-            drop=True
-        ),
+        n_plain=int(varies[:plain].sum()),
+        rows=rows.drop(columns=POSITION).reset_index(drop=True),
         cluster=cluster,
         n_clusters=n_clusters,
         losses=pd.DataFrame(losses),
@@ -114,6 +117,19 @@ def cohort(design: CohortDesign, frame: pd.DataFrame, *, blind: bool = False) ->
         row=rows[POSITION].to_numpy(),
         **outcomes,
     )
+
+
+def _require_keys(design: CohortDesign, frame: pd.DataFrame) -> None:
+    """DataError where a column that is named in a mapping, such as a caliper on it, is not in the data."""
+    lacking = [name for name in design.used_columns() if name not in frame.columns]
+    if lacking:
+        raise DataError(
+            [
+                f"{_role(design, name)}: there is no column '{name}' in the data."
+                f"{nearest(name, frame.columns)} The columns are: {listed(frame.columns, 12)}."
+                for name in lacking
+            ]
+        )
 
 
 def is_amount(column: pd.Series[Any]) -> bool:
@@ -127,8 +143,9 @@ def _complete(
     """The used columns but the outcomes, in rows where all of them are filled in."""
     closed = set(design.outcome_columns())
     used = [name for name in design.used_columns() if name not in closed]
-    rows = frame[used].assign(**{POSITION: np.arange(len(frame))})
-    empty = {str(name): int(count) for name, count in rows[used].isna().sum().items() if count}
+    rows = frame[used]
+    empty = {str(name): int(count) for name, count in rows.isna().sum().items() if count}
+    rows = rows.assign(**{POSITION: np.arange(len(frame))})
     if not empty:
         return rows
     if design.missing == "refuse":
@@ -154,17 +171,20 @@ def _role(design: CohortDesign, name: str) -> str:
         held = getattr(design, role)
         if (spec.role == "column" and held == name) or (spec.role == "columns" and name in held):
             return role
+        if spec.role == "texts" and role != "measured" and name in held:
+            return role
     return "measured"
 
 
 def _characteristics(
     design: CohortDesign, rows: pd.DataFrame, issues: list[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Covariates, squares and products as columns of numbers, with their names."""
+) -> tuple[np.ndarray, tuple[str, ...], int]:
+    """Covariates, squares and products as columns of numbers, with their names and how many are plain."""
     coded = rows.astype(dict.fromkeys(design.categories, "category")) if design.categories else rows
     parts = {name: covariates(coded, (name,), "covariates", issues) for name in design.covariates}
     blocks = [part for part, _ in parts.values()]
     names = [made for _, part_names in parts.values() for made in part_names]
+    plain = len(names)
     for name in design.squares:
         if name in parts:
             blocks.append(parts[name][0] ** 2)
@@ -174,7 +194,17 @@ def _characteristics(
             for second, second_name in zip(parts[right][0].T, parts[right][1], strict=True):
                 blocks.append((first * second)[:, None])
                 names.append(f"{first_name}{PRODUCT}{second_name}")
-    return (np.hstack(blocks) if blocks else np.empty((len(rows), 0))), tuple(names)
+    return _beside(blocks, len(rows)), tuple(names), plain
+
+
+def _beside(blocks: list[np.ndarray], n: int) -> np.ndarray:
+    """Blocks of columns as one table (n, k) kept by columns, as balance statistics read it."""
+    table = np.empty((n, sum(block.shape[1] for block in blocks)), order="F")
+    at = 0
+    for block in blocks:
+        table[:, at : at + block.shape[1]] = block
+        at += block.shape[1]
+    return table
 
 
 def _treated(design: CohortDesign, column: pd.Series[Any], issues: list[str]) -> np.ndarray:
@@ -201,13 +231,24 @@ def _treated(design: CohortDesign, column: pd.Series[Any], issues: list[str]) ->
             f"treated: {whose} treated ('{design.treated}'), so there is nobody to compare. Add {missing} to"
             " the data, or check the coding and the filters that made them."
         )
+    elif min(treated.sum(), (~treated).sum()) < FEWEST:
+        group = "treated" if treated.sum() < FEWEST else "comparison"
+        issues.append(
+            f"treated: the {group} group has a single row ('{design.treated}'), and how much people differ"
+            " cannot be told from one. Add people, or check the coding and the filters."
+        )
     return treated
 
 
-def _constant(x: np.ndarray, names: tuple[str, ...]) -> list[str]:
+def _constant(design: CohortDesign, x: np.ndarray, names: tuple[str, ...]) -> list[str]:
     if not len(x):
         return []
     same = [name for name, spread in zip(names, np.ptp(x, axis=0), strict=True) if spread == 0]
+    same += [  # text with one level has no column
+        name
+        for name in design.covariates
+        if name not in names and not any(made.startswith(f"{name}: ") for made in names)
+    ]
     if not same:
         return []
     return [
@@ -250,7 +291,16 @@ def _measured_before(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
                 f"measured: '{name}' is not among the covariates. Remove it, or name the covariate it dates."
             )
             continue
-        late = pd.to_datetime(rows[column]) > pd.to_datetime(rows[str(design.start)])
+        dates = {role: _moments(rows[held]) for role, held in (("measured", column), ("start", design.start))}
+        if unread := [role for role, held in dates.items() if held is None]:
+            held = column if unread[0] == "measured" else design.start
+            found.append(
+                f"{unread[0]}: '{held}' holds text that is no date as in 2022-04-01, so nobody can tell what"
+                " was measured first (01/05 is May here and January there). Convert it:"
+                f" pd.to_datetime(data['{held}'], dayfirst=True)."
+            )
+            continue
+        late = dates["measured"] > dates["start"]
         if late.any():
             found.append(
                 f"covariates: '{name}' was measured after '{design.start}' in"
@@ -259,6 +309,16 @@ def _measured_before(design: CohortDesign, rows: pd.DataFrame) -> list[str]:
                 " the start, or leave it out."
             )
     return found
+
+
+def _moments(column: pd.Series[Any]) -> Any:
+    """A column as dates, or as the numbers that it holds; None for text that is not written as 2022-04-01."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.dt.tz_convert(None)
+    if is_amount(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return column
+    read = pd.to_datetime(column, format="ISO8601", errors="coerce", utc=True).dt.tz_convert(None)
+    return None if (read.isna() & column.notna()).any() else read
 
 
 def _outcomes(

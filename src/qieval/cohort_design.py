@@ -110,7 +110,7 @@ class CohortDesign(Design):
         """The columns that must stay closed while the design is being settled."""
         held = (
             self.outcome,
-            self.person_time if self.outcome or self.horizon else None,
+            self.person_time,
             *self.negative_controls,
         )
         return tuple(dict.fromkeys(name for name in held if name))
@@ -129,6 +129,11 @@ class CohortDesign(Design):
             f"covariates: '{name}' is the {role}. {why} Remove it from the covariates."
             for role, name, why in self._reserved()
             if name in self.covariates
+        ]
+        found += [
+            f"subgroups: '{name}' is the {role}, which people cannot be grouped by. Remove it."
+            for role, name, _ in self._reserved()
+            if name in self.subgroups
         ]
         found += [
             f"{role}: '{name}' is not among the covariates, so there is nothing to add. Name it as a"

@@ -50,6 +50,12 @@ def covariates(
             columns.append(numbers(column, role, name, issues))
             made.append(name)
             continue
+        if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+            issues.append(
+                f"{role}: '{name}' holds dates or durations, which are no amounts. Turn it into a number"
+                " first, such as days or an age."
+            )
+            continue
         codes, levels = pd.factorize(column, sort=True)
         if len(levels) > MOST_CATEGORIES:
             issues.append(

@@ -111,8 +111,22 @@ def main_estimates(result: Result) -> pd.DataFrame | None:
     return (
         None
         if table is None
-        else table.loc[table["at"].isna()].drop(columns="at").dropna(axis="columns", how="all")
+        else table.loc[table["at"].isna()].drop(columns=["at", *_empty(table)])
     )
+
+
+def _empty(table: pd.DataFrame) -> list[str]:
+    """Further columns without any value; those that every table has are kept."""
+    agreed = ("term", "at", "estimate", "std_error", "conf_low", "conf_high", "p_value")
+    return [str(name) for name in table.columns if name not in agreed and table[name].isna().all()]
+
+
+def on_scale(row: pd.Series[Any]) -> float:
+    """An estimate on the scale of its standard error, where no effect is 0: the logarithm of a ratio."""
+    value = float(row["estimate"])
+    if not str(row["term"]).endswith("ratio"):
+        return value
+    return float(np.log(value)) if value > 0 else float("nan")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from qieval.compared import Compared
 from qieval.covariate_balance.table import BalanceTable, balance, score_table
+from qieval.numerics.balance_statistics import Denominator
 
-DENOMINATORS = {"ATT": "treated", "ATC": "control"}
+DENOMINATORS: dict[str, Denominator] = {"ATT": "treated", "ATC": "control"}
 """Whose standard deviation measures differences; that of both groups pooled for other estimands."""
 
 
@@ -23,7 +22,7 @@ def balance_of(compared: Compared) -> BalanceTable:
     extra = np.flatnonzero(~cohort.plain)
     for at in extra:
         held[cohort.x_names[at]] = cohort.x[:, at]
-    denominator: Any = DENOMINATORS.get(design.estimand, "pooled")
+    denominator = DENOMINATORS.get(design.estimand, "pooled")
     every = [*names, *(cohort.x_names[at] for at in extra)]
     return balance(held, design.treated, every, compared.found.weights, denominator=denominator)
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from qieval.check import Check
 from qieval.errors import QievalError
+from qieval.numerics.balance_statistics import Ranked, differences
 from qieval.progress import progress
-from qieval.result import NO_FIGURES, Study, figures
+from qieval.result import NO_FIGURES, Study, figures, on_scale
 from qieval.text import number, plural
 
 ASSUMPTION = "no single choice decides the result"
@@ -68,13 +69,13 @@ def other_losses(study: Study) -> Check:
 
 
 def _alternatives(study: Study, name: str, ways: Mapping[str, Changes]) -> Check:
-    rows = [{"label": "as designed", **figures(study.overall), "note": ""}]
+    rows = [_stated(study)]
     rows += [_row(study, label, changes) for label, changes in progress(ways.items(), name)]
     table = pd.DataFrame(rows)
     found = table["estimate"].dropna()
-    error = float(study.overall["std_error"])
-    apart = bool(np.isfinite(error) and (found - found.iloc[0]).abs().max() > FAR * error)
-    turned = bool((np.sign(found) != np.sign(found.iloc[0])).any())
+    size, error = _on_scale(study, found), float(study.overall["std_error"])
+    apart = bool(np.isfinite(error) and (size - size.iloc[0]).abs().max() > FAR * error)
+    turned = bool((np.sign(size) != np.sign(size.iloc[0])).any())
     text = (
         f"Over {plural(len(found), 'reasonable way')} the estimate runs from {number(found.min())} to"
         f" {number(found.max())} (as designed: {number(found.iloc[0])})."
@@ -94,11 +95,23 @@ def _alternatives(study: Study, name: str, ways: Mapping[str, Changes]) -> Check
     )
 
 
+def _on_scale(study: Study, estimates: pd.Series[Any]) -> pd.Series[Any]:
+    """Estimates on the scale of their standard error: logarithms of ratios."""
+    ratio = str(study.overall["term"]).endswith("ratio")
+    held = estimates.astype(float)
+    return pd.Series(np.log(held), index=held.index) if ratio else held
+
+
 def _row(study: Study, label: str, changes: Changes) -> dict[str, Any]:
     try:
-        return {"label": label, **figures(study.again(**changes)), "note": ""}
+        again = study.again(**changes)
+        return {"label": label, "term": again["term"], **figures(again), "note": ""}
     except QievalError as cause:
-        return {"label": label, **NO_FIGURES, "note": str(cause)}
+        return {"label": label, "term": study.overall["term"], **NO_FIGURES, "note": str(cause)}
+
+
+def _stated(study: Study) -> dict[str, Any]:
+    return {"label": "as designed", "term": study.overall["term"], **figures(study.overall), "note": ""}
 
 
 def ties(study: Study) -> Check:
@@ -107,14 +120,15 @@ def ties(study: Study) -> Check:
     if study.design.method not in ("nearest", "optimal") or study.design.method == "optimal":
         text = "Only greedy matching breaks ties between equally close partners."
         return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
-    rows = [{"label": "as designed", **figures(study.overall), "note": ""}]
+    rows = [_stated(study)]
     rows += [
         _row(study, f"drawn, seed {seed}", {"ties": "random", "seed": seed})
         for seed in range(1, TIE_SEEDS + 1)
     ]
     table = pd.DataFrame(rows)
     found = table["estimate"].dropna()
-    spread, error = float(found.max() - found.min()), float(study.overall["std_error"])
+    size, error = _on_scale(study, found), float(study.overall["std_error"])
+    spread = float(size.max() - size.min())
     if spread <= 1e-12 * max(1.0, abs(float(found.iloc[0]))):
         text = "No partners are equally close, so the order of the rows does not matter."
         return Check(name=name, assumption=ASSUMPTION, verdict="supports", text=text)
@@ -143,12 +157,12 @@ def without_each_characteristic(study: Study) -> Check:
     if len(names) < 2:
         text = "Only one characteristic is named, so none can be left out."
         return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
-    tried = names[:MOST_LEFT_OUT]
+    tried = _most_unlike(study, names)[:MOST_LEFT_OUT]
     rows = [_row(study, f"without {item}", _without(study.design, item)) for item in progress(tried, name)]
     table = pd.DataFrame(rows)
     found = table.dropna(subset=["estimate"])
-    start, error = float(study.overall["estimate"]), float(study.overall["std_error"])
-    moved = (found["estimate"] - start).abs()
+    start, error = on_scale(study.overall), float(study.overall["std_error"])
+    moved = (_on_scale(study, found["estimate"]) - start).abs()
     if found.empty:
         text = "No characteristic could be left out; the table says why."
         return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text, table=table)
@@ -158,7 +172,7 @@ def without_each_characteristic(study: Study) -> Check:
         f" to {number(found['estimate'].max())}; it moves most {most['label']}."
     )
     if len(names) > len(tried):
-        text += f" The first {len(tried)} of {len(names)} characteristics were tried."
+        text += f" The {len(tried)} of {len(names)} in which the groups differed most were tried."
     moves = np.isfinite(error) and moved.max() > FAR * error
     if moves:
         text += " It matters, so something like it that was not measured would matter too."
@@ -170,6 +184,18 @@ def without_each_characteristic(study: Study) -> Check:
         table=table,
         picture="intervals",
     )
+
+
+def _most_unlike(study: Study, names: tuple[str, ...]) -> list[str]:
+    """The characteristics by how far the groups lay apart before, the furthest first."""
+    compared = study.compared
+    smd = np.abs(differences(Ranked(compared.cohort.x), compared.cohort.treated, None, "pooled"))
+    apart = dict.fromkeys(names, 0.0)
+    for made, size in zip(compared.cohort.x_names, smd, strict=True):
+        for name in names:
+            if (made == name or made.startswith(f"{name}: ")) and np.isfinite(size):
+                apart[name] = max(apart[name], float(size))
+    return sorted(names, key=lambda name: -apart[name])
 
 
 def _without(design: Any, name: str) -> dict[str, Any]:

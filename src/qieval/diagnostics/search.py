@@ -49,7 +49,8 @@ def restarts(study: Study) -> Check:
     assert table is not None
     found = table["estimate"].dropna()
     error = float(study.overall["std_error"])
-    spread = float(found.max() - found.min())
+    size = np.log(found) if str(study.overall["term"]).endswith("ratio") else found
+    spread = float(size.max() - size.min())
     text = (
         f"The best matches of {plural(len(found), 'restart')} give estimates from {number(found.min())} to"
         f" {number(found.max())} (chosen by balance: {number(float(study.overall['estimate']))})."
@@ -62,6 +63,6 @@ def restarts(study: Study) -> Check:
         assumption=ASSUMPTION,
         verdict="concern" if apart else "supports",
         text=text,
-        table=table,
+        table=table.assign(term=study.overall["term"]),
         picture="intervals",
     )

@@ -32,6 +32,9 @@ def proportional_selection(study: Study) -> Check:
     if cohort.person_time is not None or kept.sum() < cohort.x.shape[1] + 3 or not cohort.x.shape[1]:
         text = "Not made for rates, survival, or without enough people."
         return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
+    if np.ptp(cohort.outcome[kept]) == 0:
+        text = "The outcome does not vary."
+        return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
     moved = movement(omitted.reduce(cohort.x[kept], cohort.treated[kept].astype(float), cohort.outcome[kept]))
     largest = min(1.0, LARGEST_R2 * moved.r2_full)
     found = delta(moved, largest)

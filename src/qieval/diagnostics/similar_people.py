@@ -25,6 +25,7 @@ UNEQUAL_SPREAD = 2.0
 
 MUCH_LEFT_OUT = 0.1
 SOME_LEFT_OUT = 0.02
+ROUNDED = 5
 FEWEST_DESCRIBED = 10
 """Means of fewer people than this are not shown, since they would describe persons."""
 
@@ -83,7 +84,7 @@ def balance_reached(compared: Compared) -> Check:
         assumption=assumption,
         verdict="supports" if broken.empty else "concern",
         text=f"{text} {UNMEASURED}",
-        table=found.table[
+        table=_without_few(compared, found.table)[
             [
                 "characteristic",
                 "sample",
@@ -96,6 +97,24 @@ def balance_reached(compared: Compared) -> Check:
         ].rename(columns={"ecdf_max": "largest_gap"}),
         picture="love",
     )
+
+
+def _without_few(compared: Compared, table: pd.DataFrame) -> pd.DataFrame:
+    """The balance table without means of levels that fewer than ten people of a group have (or lack)."""
+    few = np.zeros(len(table), dtype=bool)
+    treated = compared.cohort.treated
+    for sample, weights in (("before", np.ones(len(treated))), ("after", compared.found.weights)):
+        for name, arm in (("mean_treated", treated), ("mean_comparison", ~treated)):
+            size = int((weights[arm] > 0).sum())
+            count = table[name].to_numpy(dtype=float) * size
+            rare = ((count > 0) & (count < FEWEST_DESCRIBED)) | (
+                (size - count > 0) & (size - count < FEWEST_DESCRIBED)
+            )
+            few |= ((table["sample"] == sample) & (table["kind"] == "binary")).to_numpy() & rare
+    few = table["characteristic"].isin(table.loc[few, "characteristic"]).to_numpy()
+    shown = table.copy()
+    shown.loc[few, ["mean_treated", "mean_comparison", "ecdf_max"]] = np.nan
+    return shown
 
 
 def _size(row: Any) -> str:
@@ -131,13 +150,15 @@ def overlap(compared: Compared) -> Check:
 
 
 def _shares(scores: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Binned scores as shares of their group, since a bin may hold few people."""
+    """Binned scores as shares of their group, from numbers rounded to fives, since a bin may hold few
+    people."""
     if scores is None:
         return None
-    shares = {
-        name.replace("weight", "share"): scores[name] / scores.groupby("group")[name].transform("sum")
-        for name in ("weight_before", "weight_after")
-    }
+    shares = {}
+    for name in ("weight_before", "weight_after"):
+        total = scores.groupby("group")[name].transform("sum")
+        rounded = np.where(scores[name] > 0, np.maximum((scores[name] / ROUNDED).round(), 1) * ROUNDED, 0)
+        shares[name.replace("weight", "share")] = rounded / total
     return scores[["bin", "group"]].assign(**shares)
 
 
@@ -184,7 +205,7 @@ def left_out(compared: Compared) -> Check:
         return Check(name=name, assumption=assumption, verdict="supports", text=text)
     count = Count(int(gone.sum()))
     ending = f"no counterpart and are left out. The estimate is the {estimand_reached(design, found)}."
-    if count < FEWEST_DESCRIBED:
+    if min(count, int((found.focal & found.used).sum())) < FEWEST_DESCRIBED:
         text = Counted("{gone} people whose effect is asked for have " + ending, gone=count)
         return Check(name=name, assumption=assumption, verdict="information", text=text)
     table = _left_out_and_kept(cohort, gone, found.focal & found.used)
@@ -238,7 +259,7 @@ def flow(compared: Compared) -> Check:
         text=Counted(
             "Of {rows} rows in the data {used} take part in the comparison.",
             rows=Count(int(table["rows"].iloc[0])),
-            used=last["rows"],
+            used=Count(int(found.used.sum())),
         ),
         table=pd.concat([table, pd.DataFrame([last])], ignore_index=True),
     )

@@ -13,7 +13,7 @@ from qieval.numerics import omitted_variables as omitted
 from qieval.numerics.calibration import calibrate, calibrated_p, fit_null
 from qieval.numerics.e_values import e_values, from_difference
 from qieval.numerics.rosenbaum import binary_bounds, critical_gamma, signed_rank_bounds
-from qieval.result import Study
+from qieval.result import NO_FIGURES, Study
 from qieval.text import number, plural
 
 ASSUMPTION = "no unmeasured confounding"
@@ -21,6 +21,10 @@ WEAK_GAMMA = 1.2
 WEAK_E = 1.5
 FEWEST_CONTROLS = 5
 """With fewer negative controls their spread cannot be estimated well."""
+
+NORMAL_95 = 1.959963984540054
+FEWEST_NAMED = 10
+"""Shares of fewer people than this are not shown."""
 
 GAMMAS = np.round(np.arange(1.0, 3.01, 0.1), 1)
 
@@ -39,7 +43,9 @@ def e_values_of_the_estimate(study: Study) -> Check:
         if not spread or not np.isfinite(row["std_error"]):
             text = "The outcome does not vary or has no interval, so no E-value can be given."
             return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
-        found = e_values(*from_difference(float(row["estimate"]) / spread, float(row["std_error"]) / spread))
+        # The conversion is for 95% intervals: the error that would give this interval at 95%.
+        half = (float(row["conf_high"]) - float(row["conf_low"])) / 2
+        found = e_values(*from_difference(float(row["estimate"]) / spread, half / NORMAL_95 / spread))
     measured = _strongest_measured(study)
     text = (
         "An unmeasured characteristic would have to be associated with both the intervention and the"
@@ -87,8 +93,10 @@ def _strongest_measured(study: Study) -> list[dict[str, Any]]:
     binary = [column for column in range(cohort.x.shape[1]) if np.isin(cohort.x[:, column], (0.0, 1.0)).all()]
     best, whose = 1.0, ""
     for column in binary:
-        shares = [cohort.x[arm, column].mean() for arm in (cohort.treated, ~cohort.treated)]
-        if min(shares) > 0 and (ratio := max(shares) / min(shares)) > best:
+        held = [cohort.x[arm, column] for arm in (cohort.treated, ~cohort.treated)]
+        shares = [part.mean() for part in held]
+        enough = all(part.sum() >= FEWEST_NAMED for part in held)
+        if enough and (ratio := max(shares) / min(shares)) > best:
             best, whose = float(ratio), cohort.x_names[column]
     if not whose:
         return []
@@ -106,7 +114,7 @@ def hidden_bias(study: Study) -> Check:
         )
         return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
     gaps, binary = found
-    if study.overall["estimate"] < 0:
+    if gaps.mean() < 0:
         gaps = -gaps
     upper = _upper(gaps, binary)
     gamma = critical_gamma(upper)
@@ -172,6 +180,9 @@ def omitted_variable(study: Study) -> Check:
     treated = cohort.treated[kept].astype(float)
     triangle = omitted.reduce(cohort.x[kept], treated, cohort.outcome[kept])
     fitted = omitted.fit(triangle)
+    if not fitted.se > 0:
+        text = "The outcome does not vary beyond the characteristics, so nothing can be said."
+        return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
     value = float(omitted.robustness_value(fitted.t, fitted.df))
     limit = float(omitted.robustness_value(fitted.t, fitted.df, alpha=1 - study.design.level))
     rows: list[dict[str, Any]] = [
@@ -268,8 +279,11 @@ def _control_row(study: Study, control: str) -> dict[str, Any]:
         "horizon": 0.0,
         "effect": "difference",
     }
+    held = study.frame[control].to_numpy(dtype=float)
+    if not np.nanmax(held) > np.nanmin(held):
+        return {"label": control, **NO_FIGURES, "std_error": float("nan"), "note": "does not vary"}
     row = study.again(**changes)
-    scale = float(np.nanstd(study.frame[control].to_numpy(dtype=float))) or 1.0
+    scale = float(np.nanstd(held))
     figures = {key: float(row[key]) / scale for key in ("estimate", "std_error", "conf_low", "conf_high")}
     return {"label": control, **figures, "p_value": float(row["p_value"])}
 
@@ -279,7 +293,10 @@ def _calibrated(study: Study, table: pd.DataFrame) -> str:
     spread = _spread(study)
     if not spread or study.compared.cohort.person_time is not None:
         return ""
-    null = fit_null(table["estimate"].to_numpy(), table["std_error"].to_numpy())
+    known = table.dropna(subset=["estimate", "std_error"])
+    if len(known) < FEWEST_CONTROLS:
+        return ""
+    null = fit_null(known["estimate"].to_numpy(), known["std_error"].to_numpy())
     row = study.result.estimates.iloc[0] if study.result.estimates is not None else study.overall
     if not null.converged or "ratio" in str(row["term"]):
         return ""

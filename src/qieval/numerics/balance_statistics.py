@@ -149,6 +149,24 @@ def statistics(
     )
 
 
+def differences(
+    ranked: Ranked,
+    treated: np.ndarray,
+    weights: Floats | None = None,
+    denominator: Denominator | Floats = "treated",
+) -> Floats:
+    """The standardised differences (k,) of `statistics` alone, 0/1 columns standardised too; sorts nothing.
+
+    >>> differences(Ranked(np.array([[1.0, 0], [3, 1], [2, 0], [6, 0]])), np.array([1, 1, 0, 0])).round(4)
+    array([-1.4142,  1.    ])
+    """
+    found = _moments(ranked, weighted(treated, weights))
+    divisor = (
+        denominators(ranked, treated, denominator, weights) if isinstance(denominator, str) else denominator
+    )
+    return _ratio(found[:, 1, 3] - found[:, 0, 3], divisor)
+
+
 def denominators(
     ranked: Ranked, treated: np.ndarray, kind: Denominator = "treated", weights: Floats | None = None
 ) -> Floats:

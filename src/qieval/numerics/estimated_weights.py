@@ -55,7 +55,7 @@ class Standardised:
 
     def centred(self, rows: slice | Codes) -> Floats:
         """Columns less their centre for some rows, at most ROWS of them."""
-        taken = self.x[rows] if isinstance(rows, slice) else np.take(self.x, rows, axis=0)
+        taken = self.x[rows]
         if self.columns.size != self.x.shape[1]:
             taken = taken[:, self.columns]
         return np.subtract(taken, self._centres[: taken.shape[0]])

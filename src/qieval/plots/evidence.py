@@ -13,6 +13,7 @@ from qieval.plots.comparison import search_trace
 from qieval.plots.love import love
 from qieval.plots.mirror import mirror
 from qieval.plots.trajectory import before_start
+from qieval.plots.variation import no_effect
 
 if TYPE_CHECKING:
     from plotnine import ggplot
@@ -36,7 +37,7 @@ def intervals(table: pd.DataFrame, check: Check) -> ggplot:
     shown = shown.assign(label=pd.Categorical(shown["label"].astype(str), categories=order))
     return (
         ggplot(shown, aes("label", "estimate"))
-        + geom_hline(yintercept=0, color=theme.INK, size=0.5)
+        + geom_hline(yintercept=no_effect(shown), color=theme.INK, size=0.5)
         + geom_linerange(aes(ymin="conf_low", ymax="conf_high"), size=0.8, color=theme.BLUE)
         + geom_point(size=2.4, color=theme.BLUE)
         + coord_flip()

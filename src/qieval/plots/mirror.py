@@ -39,7 +39,7 @@ def mirror(table: pd.DataFrame, score: str = "propensity score") -> ggplot:
         + geom_col(width=_width(table["bin"]), color="#FFFFFF", size=0.2)
         + geom_hline(yintercept=0, color=theme.INK, size=0.5)
         + scale_fill_manual(values=[theme.GROUP_COLOURS[name] for name in groups], breaks=groups)
-        + scale_y_continuous(labels=lambda ticks: [f"{abs(tick):.0%}" for tick in ticks])
+        + scale_y_continuous(labels=lambda ticks: [f"{100 * abs(tick):g}%" for tick in ticks])
         + theme.house_theme()
         + labs(
             title=f"Overlap of the arms along the {score}",

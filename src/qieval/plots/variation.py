@@ -1,22 +1,41 @@
-"""Estimates under altered designs, side by side (specification curve)."""
+"""Estimates under altered designs, side by side (specification curve), with balance where it is known."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from qieval.errors import EstimationError
 from qieval.plots import theme
 
 if TYPE_CHECKING:
     from plotnine import ggplot
 
+ALTERED = (["as designed", "altered"], [theme.ORANGE, theme.BLUE], ["D", "o"])
+BALANCE = (
+    ["within 0.1", "0.1 to 0.25", "above 0.25", "not known"],
+    [theme.BLUE, theme.ORANGE, theme.INK, theme.GREY],
+    ["o", "^", "X", "s"],
+)
+"""Labels, colours and shapes: of designs, and of the largest standardised difference that is left."""
 
-def variation(table: pd.DataFrame, title: str = "Estimates under altered designs") -> ggplot:
-    """Dots with intervals, the design as stated first; rows without an estimate are named in the caption."""
+TITLES = {True: "Estimates side by side, with their balance", False: "Estimates under altered designs"}
+BALANCE_TITLE = "largest standardised difference"
+AS_DESIGNED = "as designed"
+
+
+def variation(table: pd.DataFrame, title: str = "") -> ggplot:
+    """Dots with intervals, the design as stated first; rows without an estimate are named in the caption.
+
+    Of several terms the first is drawn, since others are on other scales. Where the table has a column
+    `largest_difference`, colours and shapes show how well each row balances. EstimationError when no row has
+    an estimate.
+    """
     from plotnine import (
         aes,
         coord_flip,
+        element_text,
         geom_hline,
         geom_linerange,
         geom_point,
@@ -25,26 +44,63 @@ def variation(table: pd.DataFrame, title: str = "Estimates under altered designs
         scale_color_manual,
         scale_shape_manual,
     )
+    from plotnine import theme as plot_theme
 
+    if "term" in table and table["term"].nunique() > 1:
+        table = table[table["term"].isna() | (table["term"] == table["term"].dropna().iloc[0])]
     missing = table[table["estimate"].isna()] if "estimate" in table else table
     shown = table.drop(missing.index)
     if shown.empty:
-        raise ValueError("there is no estimate to draw")
+        raise EstimationError(
+            "estimate: there is no estimate to draw. Name an outcome, or read in the notes why every design"
+            " failed."
+        )
     order = list(dict.fromkeys(shown["label"]))[::-1]
-    first = order[-1]
-    shown = shown.assign(
-        label=pd.Categorical(shown["label"], categories=order),
-        which=["as designed" if label == first else "altered" for label in shown["label"]],
-    )
+    (breaks, colours, shapes), which = _groups(shown, order[-1])
+    shown = shown.assign(label=pd.Categorical(shown["label"], categories=order), which=which)
+    style: dict[str, Any] = {"breaks": breaks, "name": BALANCE_TITLE if breaks is BALANCE[0] else ""}
     said = "" if missing.empty else f"No estimate: {'; '.join(missing['label'])}."
     return (
         ggplot(shown, aes("label", "estimate", color="which", shape="which"))
-        + geom_hline(yintercept=0, color=theme.INK, size=0.5)
+        + geom_hline(yintercept=no_effect(shown), color=theme.INK, size=0.5)
+        + _as_designed(shown)
         + geom_linerange(aes(ymin="conf_low", ymax="conf_high"), size=0.9)
         + geom_point(size=2.8)
-        + scale_color_manual(values=[theme.ORANGE, theme.BLUE], breaks=["as designed", "altered"])
-        + scale_shape_manual(values=["D", "o"], breaks=["as designed", "altered"])
+        + scale_color_manual(values=dict(zip(breaks, colours, strict=True)), **style)
+        + scale_shape_manual(values=dict(zip(breaks, shapes, strict=True)), **style)
         + coord_flip()
         + theme.house_theme(height=max(2.6, 1.4 + 0.34 * len(order)))
-        + labs(title=title, x="", y="estimate with interval", caption=theme.wrap(said))
+        + (plot_theme(legend_title=element_text(size=9)) if breaks is BALANCE[0] else plot_theme())
+        + labs(
+            title=title or TITLES["largest_difference" in shown],
+            x="",
+            y="estimate with interval",
+            caption=theme.wrap(said),
+        )
     )
+
+
+def no_effect(shown: pd.DataFrame) -> float:
+    """The value that means no effect: 1 for ratios, else 0."""
+    terms = shown["term"].astype(str) if "term" in shown else pd.Series(dtype=str)
+    return 1.0 if len(terms) and terms.str.endswith("ratio").all() else 0.0
+
+
+def _groups(shown: pd.DataFrame, first: str) -> tuple[tuple[list[str], list[str], list[str]], list[str]]:
+    """The legend, and the group of each row: by balance where it is known, else as designed or altered."""
+    if "largest_difference" not in shown:
+        return ALTERED, [ALTERED[0][label != first] for label in shown["label"]]
+    cut = pd.cut(
+        shown["largest_difference"].astype(float), [-1, 0.1, 0.25, float("inf")], labels=BALANCE[0][:3]
+    )
+    return BALANCE, cut.astype(object).where(cut.notna(), BALANCE[0][3]).tolist()
+
+
+def _as_designed(shown: pd.DataFrame) -> list[Any]:
+    """A dotted line through the estimate of the design as stated, where rows are told apart by balance."""
+    from plotnine import geom_hline
+
+    stated = shown.loc[shown["label"] == AS_DESIGNED, "estimate"]
+    if "largest_difference" not in shown or stated.empty:
+        return []
+    return [geom_hline(yintercept=float(stated.iloc[0]), color=theme.GREY, linetype="dotted", size=0.6)]

@@ -24,9 +24,26 @@ from qieval.verbs import Variation
 
 NOT_SHOWN = "not shown"
 MEANS = frozenset(
-    {"treated", "comparison", "observed", "counterfactual", "mean", "mean_treated", "mean_comparison"}
+    {
+        "treated",
+        "comparison",
+        "observed",
+        "counterfactual",
+        "mean",
+        "mean_treated",
+        "mean_comparison",
+        "effective_size",
+    }
 )
 """Columns of tables that hold the mean of one group."""
+
+LEVELS_OF_GROUPS = (
+    "expected level",
+    "outcome with the intervention",
+    "outcome expected without it",
+    "effective size",
+)
+"""Parts of the names of facts that hold the mean, or the size, of one group."""
 
 MEAN_PICTURES = frozenset({"trajectory", "trends"})
 """Pictures that show the mean of one group."""
@@ -113,7 +130,7 @@ class Gate:
             )
         if isinstance(held, str):
             return self.text(held, where)
-        if self.small_groups and "expected level" in name:
+        if self.small_groups and any(part in name for part in LEVELS_OF_GROUPS):
             self._note(where, "means hidden", 1)
             return NOT_SHOWN
         if not _counts_people(name, held, self.who):

@@ -25,6 +25,9 @@ from qieval.result import main_estimates
 from qieval.text import number, plural
 from qieval.verbs import plot, plots_of
 
+PICTURE_ONLY = frozenset(("mirror", "search"))
+"""Pictures whose tables are only the bins or steps that are drawn."""
+
 ARGUMENT_NOTE = (
     "An argument is the evaluator's reasoning, not evidence. Assumptions that no data can test are never"
     " supported by data."
@@ -128,6 +131,8 @@ def _check(check: Check, gate: Gate) -> list[Block]:
         return [*blocks, Paragraph(why_not, "note")]
     if check.picture is not None:
         blocks.append(picture(plot(check), check.name, f"Evidence of the check '{check.name}'."))
+    if check.picture in PICTURE_ONLY:
+        return blocks
     return [*blocks, grid(gate.table(check.table, where), folded=check.picture is not None)]
 
 
@@ -148,7 +153,19 @@ def sensitivity(findings: Findings, gate: Gate) -> Section:
     return Section(title, tuple(blocks))
 
 
-_VARIATION = ("label", "term", "estimate", "conf_low", "conf_high", "p_value", "note")
+_VARIATION = (
+    "label",
+    "term",
+    "estimate",
+    "conf_low",
+    "conf_high",
+    "p_value",
+    "p_holm",
+    "largest_difference",
+    "comparison_effective",
+    "estimand",
+    "note",
+)
 
 
 def _range(table: pd.DataFrame) -> str:

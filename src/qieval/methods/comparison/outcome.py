@@ -58,6 +58,11 @@ def outcome_of(design: CohortDesign, cohort: Cohort) -> Outcome:
         _only_zero_and_one(y, name)
         return Outcome(y=y, kind="risk", name=name, time=cohort.person_time, horizon=design.horizon)
     if cohort.person_time is not None:
+        if (y < 0).any():
+            raise EstimationError(
+                f"outcome: with person_time '{name}' counts events, but it is negative in some rows. Correct"
+                " it, or leave person_time empty for a difference in means."
+            )
         return Outcome(y=y, kind="rate", name=name, time=cohort.person_time)
     return Outcome(y=y, kind=kind_of(y), name=name)
 

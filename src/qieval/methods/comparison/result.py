@@ -11,6 +11,7 @@ import pandas as pd
 
 from qieval.cohort import Cohort, people
 from qieval.compared import Assignment, estimand_reached
+from qieval.methods.comparison.effect import sample_of
 from qieval.methods.comparison.outcome import Effect
 from qieval.methods.comparison.subgroups import (
     in_order,
@@ -18,7 +19,7 @@ from qieval.methods.comparison.subgroups import (
     subgroup_effects,
     worst_differences,
 )
-from qieval.numerics.contrasts import Contrast, number_needed_in_words
+from qieval.numerics.contrasts import Contrast
 from qieval.numerics.pairs import effective_size
 from qieval.result import Result
 from qieval.text import Count, Counted, number
@@ -34,7 +35,7 @@ WHOM = {
 
 def settled(design: Any, cohort: Cohort, found: Assignment, frame: pd.DataFrame) -> Result:
     """The result of the design stage: weights and balance, no outcome."""
-    facts = _facts(design, cohort, found)
+    facts = _facts(design, cohort, found, found.weights)
     return Result(
         design=design,
         headline=_who_was_compared(design, cohort, found, facts),
@@ -47,7 +48,8 @@ def settled(design: Any, cohort: Cohort, found: Assignment, frame: pd.DataFrame)
 
 def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, frame: pd.DataFrame) -> Result:
     """The result with its effect, and the effects in subgroups where some are named."""
-    facts = _facts(design, cohort, found)
+    known = sample_of(design, cohort, found, made.outcome).weights
+    facts = _facts(design, cohort, found, known)
     ordered = in_order(design, made.contrasts)
     facts |= {
         "outcome with the intervention": made.means.mean1,
@@ -55,9 +57,7 @@ def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, fram
         "standard error": made.label + ("; of ratios: of their logarithm" if len(ordered) > 1 else ""),
     }
     if made.outcome.kind == "risk":
-        words = [
-            number_needed_in_words(item) for item in made.contrasts if item.name == "number needed to treat"
-        ]
+        words = [needed_in_words(item) for item in made.contrasts if item.name == "number needed to treat"]
         facts |= {"number needed to treat": words[0]} if words else {}
     return Result(
         design=design,
@@ -65,13 +65,56 @@ def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, fram
         estimates=pd.DataFrame([_row(item) for item in ordered]),
         facts=pd.Series(facts, dtype=object),
         weights=_weights(cohort, found, frame),
-        notes=(*cohort.notes, *found.notes, *made.notes, *(item.reason for item in ordered if item.reason)),
+        notes=(
+            *cohort.notes,
+            *found.notes,
+            *made.notes,
+            *(item.reason for item in ordered if item.reason),
+            *_other_effect(design, ordered[0]),
+            *_balance_lost(design, found, known, facts),
+        ),
         kernel=replace(
             found,
             subgroups=subgroup_effects(design, cohort, found, made),
             restarts=restart_effects(design, cohort, found, made),
         ),
     )
+
+
+def _balance_lost(design: Any, found: Assignment, known: np.ndarray, facts: dict[str, Any]) -> list[str]:
+    """That the groups are no longer alike once people without a known outcome are left out."""
+    worst = facts["largest standardised difference after"]
+    if worst <= design.balance_rule or (known > 0).sum() == found.used.sum():
+        return []
+    return [
+        f"balance: among those whose outcome is known the groups differ by up to {number(worst)} standard"
+        f" deviations ({facts['found in']}), more than the {design.balance_rule:g} that the design allows."
+    ]
+
+
+def needed_in_words(item: Contrast) -> str:
+    """A number needed to treat with its interval, whether the outcome is wanted or not."""
+    if item.reason:
+        return item.reason
+
+    def said(value: float) -> str:
+        many = f"{abs(value):,.0f}" if np.isfinite(value) else "any number of"
+        return f"one {'more' if value > 0 else 'fewer'} with the outcome for every {many} treated"
+
+    if item.through_infinity:
+        return f"{said(item.estimate)} (interval from {said(item.low)}, through no difference, to {said(item.high)})"
+    near, far = sorted((abs(item.low), abs(item.high)))
+    return f"{said(item.estimate)} (interval {near:,.0f} to {far:,.0f})"
+
+
+def _other_effect(design: Any, shown: Contrast) -> list[str]:
+    """That the effect that was asked for is not made for this outcome."""
+    if design.effect == "automatic" or shown.name.endswith(design.effect):
+        return []
+    return [
+        f"effect: no {design.effect} is made for this outcome, so the {shown.name} is given. Ratios are for"
+        " risks and rates (odds ratios for risks only)."
+    ]
 
 
 def _row(item: Contrast) -> dict[str, Any]:
@@ -86,18 +129,18 @@ def _row(item: Contrast) -> dict[str, Any]:
     }
 
 
-def _facts(design: Any, cohort: Cohort, found: Assignment) -> dict[str, Any]:
+def _facts(design: Any, cohort: Cohort, found: Assignment, weights: np.ndarray) -> dict[str, Any]:
     counted = people(design)
-    treated, used = cohort.treated, found.used
-    (before, _), after = worst_differences(design, cohort, (None, found.weights))
+    treated, used = cohort.treated, weights > 0
+    (before, _), after = worst_differences(design, cohort, (None, weights))
     return {
         "rows used": Count(int(used.sum())),
         "treated units": counted(int((used & treated).sum())),
         "comparison units": counted(int((used & ~treated).sum())),
         "treated people left out": counted(int((~used & treated).sum())),
         "comparison people left out": counted(int((~used & ~treated).sum())),
-        "effective size of the comparison group": effective_size(found.weights[~treated]),
-        "effective size of the treated group": effective_size(found.weights[treated]),
+        "effective size of the comparison group": effective_size(weights[~treated]),
+        "effective size of the treated group": effective_size(weights[treated]),
         "largest standardised difference before": before,
         "largest standardised difference after": after[0],
         "found in": after[1],
@@ -148,12 +191,12 @@ def _headline(design: Any, found: Assignment, made: Effect, item: Contrast) -> s
     percent = made.outcome.kind == "risk"
     with_it, without = (_level(value, percent) for value in (made.means.mean1, made.means.mean0))
     whom = WHOM[design.estimand] + (" who could be compared" if found.left_out() else "")
-    levels = f"{with_it} with the intervention, {without} expected without it"
+    levels = f"Mean levels: {with_it} with the intervention, {without} expected without it."
     if item.scale == "log":
         size = f"{item.name} {number(item.estimate)} ({design.level:.0%} interval {_range(item)})"
     else:
         size = f"{_amount(item.estimate, percent)} ({design.level:.0%} interval {_interval(item, percent)})"
-    return f"In {whom}, {quantity}: {size}; {levels}."
+    return f"In {whom}, {quantity}: {size}. {levels}"
 
 
 def _level(value: float, percent: bool) -> str:

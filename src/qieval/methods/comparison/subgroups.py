@@ -11,12 +11,13 @@ import pandas as pd
 from qieval.cohort import Cohort
 from qieval.compared import Assignment
 from qieval.covariate_balance.compared import DENOMINATORS
-from qieval.errors import EstimationError
-from qieval.methods.comparison.effect import Sample, effect, effect_of
+from qieval.errors import DataError, EstimationError
+from qieval.methods.comparison.effect import Sample, cluster_of, effect, effect_of, inference_of, sample_of
 from qieval.methods.comparison.outcome import Effect
 from qieval.numerics.balance_statistics import Ranked, denominators, differences
 from qieval.numerics.contrasts import Contrast
 from qieval.numerics.subgroups import Clustering, by_subgroup
+from qieval.result import NO_FIGURES
 
 WANTED = {"automatic": "difference", "difference": "difference", "ratio": "ratio", "odds ratio": "odds ratio"}
 
@@ -76,52 +77,64 @@ def _figures(item: Contrast) -> dict[str, float]:
 
 
 def _levels(design: Any, cohort: Cohort, found: Assignment, made: Effect, name: str) -> pd.DataFrame:
-    sample = Sample(design, cohort, found, made.outcome, np.where(made.outcome.known, found.weights, 0.0))
+    sample = sample_of(design, cohort, found, made.outcome)
     rows, effects = [], []
+    few = np.zeros(len(cohort), dtype=bool)
     for level, inside in _masks(cohort.rows[name]):
-        part = replace(sample, weights=sample.weights * inside)
-        both = all((part.weights[arm] > 0).sum() >= FEWEST for arm in (cohort.treated, ~cohort.treated))
-        row: dict[str, Any] = {
-            "label": f"{name}: {level}",
-            "note": "" if both else "too few people to compare",
-        }
-        if both:
-            try:
-                found_here = effect_of(part)
-            except EstimationError as cause:
-                rows.append(row | {"note": str(cause)})
-                continue
-            row |= _figures(in_order(design, found_here.contrasts)[0])
-            row["largest_difference"] = worst_differences(design, cohort, (part.weights,))[0][0]
-            effects.append(found_here)
+        part = replace(sample, weights=sample.weights * inside, inside=inside)
+        if any((part.weights[arm] > 0).sum() < FEWEST for arm in (cohort.treated, ~cohort.treated)):
+            few |= inside
+            continue
+        row, held = _level(f"{name}: {level}", part)
         rows.append(row)
-    return pd.DataFrame(rows).assign(p_equal=_equality(design, found, effects))
+        effects += [held] if held is not None else []
+    if few.any():
+        rows.append({"label": f"{name}: other levels", **NO_FIGURES, "note": "too few people to compare"})
+    return pd.DataFrame(rows).assign(p_equal=_equality(sample, effects))
+
+
+def _level(label: str, part: Sample) -> tuple[dict[str, Any], Effect | None]:
+    """The row of one level, and its effect where there is one."""
+    try:
+        held = effect_of(part)
+    except EstimationError as cause:
+        return {"label": label, **NO_FIGURES, "note": str(cause)}, None
+    worst = worst_differences(part.design, part.cohort, (part.weights,))[0][0]
+    figures = _figures(in_order(part.design, held.contrasts)[0])
+    return {"label": label, **figures, "note": "", "largest_difference": worst}, held
 
 
 def _masks(column: pd.Series[Any]) -> list[tuple[str, np.ndarray]]:
-    """Each level with its rows; numbers with many values are cut at their median."""
+    """Each level with its rows; numbers with many values are cut at their median. DataError for text with
+    many values, which is an identifier more often than a group."""
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > MOST_LEVELS:
         middle = float(column.median())
         low = (column <= middle).to_numpy()
         return [(f"up to {middle:g}", low), (f"above {middle:g}", ~low)]
+    if column.nunique() > MOST_TEXT_LEVELS:
+        raise DataError(
+            f"subgroups: '{column.name}' has {column.nunique():,} different values, too many groups to"
+            f" compare in (at most {MOST_TEXT_LEVELS}). Group them first."
+        )
     return [(str(level), (column == level).to_numpy()) for level in sorted(column.unique(), key=str)]
 
 
 MOST_LEVELS = 10
+MOST_TEXT_LEVELS = 20
 FEWEST = 10
 """Subgroups with fewer people than this in a group are not compared: too few to learn from, and
 identifiable."""
 
 
-def _equality(design: Any, found: Assignment, effects: list[Effect]) -> float:
+def _equality(sample: Sample, effects: list[Effect]) -> float:
     """The p-value that all levels have the same effect; NaN with fewer than two, or without influence
-    functions."""
-    if len(effects) < 2 or any(not held.means.influence.any() for held in effects):
+    functions (Abadie-Imbens, bootstrap)."""
+    wanted = inference_of(sample)
+    if len(effects) < 2 or wanted == "bootstrap" or any(not held.means.influence.any() for held in effects):
         return float("nan")
-    clustering = Clustering(cluster=found.sets if found.inference == "matched sets" else None, adjust=True)
-    made = by_subgroup([held.means for held in effects], _measure(design), clustering)
-    return float(made.test.p_chi2) if made.test is not None else float("nan")
-
-
-def _measure(design: Any) -> Any:
-    return WANTED[design.effect]
+    clustering = Clustering(cluster=cluster_of(sample), adjust=wanted != "estimated weights")
+    measure: Any = WANTED[sample.design.effect]
+    made = by_subgroup([held.means for held in effects], measure, clustering, effects[0].precision)
+    if made.test is None:
+        return float("nan")
+    return float(made.test.p_hotelling if np.isfinite(made.test.p_hotelling) else made.test.p_chi2)

@@ -24,6 +24,8 @@ def assign(design: Matching, cohort: Cohort) -> Assignment:
     """Find partners as the design says. EstimationError when nobody finds one."""
     if design.method == "genetic":
         return assign_genetic(as_genetic(design), cohort)
+    if not cohort.x.shape[1] and design.score is None and not design.exact:
+        raise DataError("covariates: none of them varies, so there is nothing to match on. Name others.")
     base = ground(design, cohort)
     if design.method in ("nearest", "optimal"):
         found = _pairs(design, cohort, base)
@@ -125,6 +127,8 @@ def _require_somebody(design: Matching, cohort: Cohort, found: Assignment) -> No
             ("different", design.different),
             ("discard", design.discard != "none"),
             ("cutpoints", design.cutpoints),
+            ("least_ratio", design.least_ratio),
+            ("most_ratio", design.most_ratio),
         )
         if held
     ]

@@ -37,7 +37,14 @@ class MatchedDesign(CohortDesign):
         step="analysis",
     )
     inference: str = choice(
-        ("automatic", "matched sets", "robust", "Abadie-Imbens", "bootstrap"),
+        (
+            "automatic",
+            "matched sets",
+            "robust",
+            "Abadie-Imbens",
+            "Abadie-Imbens, equal variances",
+            "bootstrap",
+        ),
         "how the standard error is made; automatic chooses by the kind of matching and says so",
         default="automatic",
     )
@@ -49,9 +56,6 @@ class MatchedDesign(CohortDesign):
     def used_columns(self) -> tuple[str, ...]:
         """The names of all columns that the design reads, each once."""
         return tuple(dict.fromkeys((*super().used_columns(), *self.calipers)))
-
-    def _reserved(self) -> list[tuple[str, str, str]]:
-        return super()._reserved()
 
     def _contradictions(self) -> list[str]:
         found = super()._contradictions()
@@ -76,10 +80,15 @@ class MatchedDesign(CohortDesign):
             for name in self.exact
             if name in self.different
         ]
-        if self.inference == "Abadie-Imbens" and self.replacement == "without":
+        if self.inference.startswith("Abadie-Imbens") and self.replacement == "without":
             found.append(
                 "inference, replacement: the Abadie-Imbens standard error is made for matching with"
                 " replacement. Set replacement='with', or inference='automatic'."
+            )
+        if self.inference == "matched sets" and self.replacement == "with":
+            found.append(
+                "inference, replacement: with replacement there are no matched sets to cluster by. Set"
+                " inference='Abadie-Imbens', or replacement='without'."
             )
         if self.inference == "bootstrap" and self.replacement == "with":
             found.append(
@@ -210,6 +219,17 @@ class Matching(MatchedDesign):
         """The names of all columns that the design reads, each once."""
         return tuple(dict.fromkeys((*super().used_columns(), *self.cutpoints)))
 
+    def _ignored(self) -> list[str]:
+        """Conditions on pairs that are set although the method makes no use of them."""
+        if self.method == "genetic":
+            other = {"score": None, "discard": "none", "order": "largest", "learner": "logistic", "caliper": 0}
+            return [role for role, plain in other.items() if getattr(self, role) != plain]
+        if self.method not in ("cardinality", "profile", *STRATA):
+            return []
+        roles = ("caliper", "calipers", "different", "mahalanobis_on")
+        held = [role for role in roles if getattr(self, role)]
+        return [*held, "exact"] if self.exact and self.method in ("cardinality", "profile") else held
+
     def _contradictions(self) -> list[str]:
         found = super()._contradictions()
         if self.replacement == "with" and self.method in (*WITHOUT_REPLACEMENT_ONLY, *STRATA):
@@ -237,11 +257,21 @@ class Matching(MatchedDesign):
                 " Name the characteristics that led people to receive the intervention and that bear on the"
                 " outcome."
             )
+        if self.method == "subclassification" and "mahalanobis" in self.distance:
+            found.append(
+                "method, distance: subclassification divides people by a score, and a Mahalanobis distance"
+                " is none. Set distance='logit'."
+            )
         if (self.method == "as given") != (self.given_weights is not None):
             found.append(
                 "given_weights, method: weights that you bring and method='as given' go together. Name the"
                 " column of weights, or choose another method."
             )
+        found += [
+            f"{role}, method: '{self.method}' does not look at single pairs, so it cannot keep '{role}'."
+            " Leave it out, or use method='nearest' or 'optimal'."
+            for role in self._ignored()
+        ]
         if self.mahalanobis_on and self.distance in ("mahalanobis", "robust mahalanobis"):
             found.append(
                 f"mahalanobis_on, distance: the distance is '{self.distance}' on all covariates already."

@@ -34,18 +34,24 @@ FIELDS = ("ratio", "replacement", "ties", "loss", "evaluations", "restarts", "se
 _KEPT: OrderedDict[str, Found] = OrderedDict()
 """The last few searches, so that opening the outcome does not search again; no data, only what was found."""
 
-MOST_KEPT = 8
+MOST_KEPT = 64
 
 
 def assign_genetic(design: GeneticMatching, cohort: Cohort) -> Assignment:
     """Search for weights of the covariates and match with the best. EstimationError when nobody is
     matched."""
     task, names = task_of(design, cohort)
+    if design.ratio > (pool := int((~task.focal).sum())):
+        raise DataError(
+            f"ratio: {design.ratio} partners are asked for, but the other group has only {pool} people to"
+            " choose from. Use a smaller ratio."
+        )
     found = _searched(design, task)
     if not found.matches.focal.size:
         raise EstimationError(
-            "caliper: nobody finds a partner with any of the weights that were tried, so there is nothing"
-            " to compare. Widen the calipers or use fewer exact characteristics."
+            f"{'exact' if design.exact else 'caliper'}: nobody finds a partner with any of the weights that"
+            " were tried, so there is nothing to compare. Widen the calipers or use fewer exact"
+            " characteristics."
         )
     best = matched(design, cohort, found.matches)
     score = propensity(_scored(design), cohort)

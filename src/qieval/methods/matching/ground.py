@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qieval.cohort import Cohort
+from qieval.cohort import Cohort, is_amount
 from qieval.compared import Assignment, focal_rows
 from qieval.errors import DataError
 from qieval.methods.matching.design import NO_SCORE
@@ -110,6 +110,11 @@ def _vectors(design: Any, cohort: Cohort, usable: np.ndarray) -> np.ndarray | No
 def _calipers(design: Any, cohort: Cohort) -> tuple[tuple[np.ndarray, float], ...]:
     found = []
     for name, width in design.widths().items():
+        if not is_amount(cohort.rows[name]):
+            raise DataError(
+                f"calipers: '{name}' holds text, so a width means nothing. Put it under exact= for equal"
+                " values."
+            )
         held = cohort.rows[name].to_numpy(dtype=float)
         found.append((held, width.amount * (float(held.std(ddof=1)) if width.in_sd else 1.0)))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -117,7 +118,9 @@ def by_means(design: Matching, cohort: Cohort, base: Ground) -> Assignment:
         weights = (found.chosen | base.focal).astype(float)
         sets = None
     else:
-        found = cardinality(x, base.focal, tolerance, design.ratio)
+        found = _among(
+            base.usable, cardinality(x[base.usable], base.focal[base.usable], tolerance, design.ratio)
+        )
         sets = _paired(found, base, design.ratio, len(cohort))
         weights = found.chosen.astype(float)
     _require_found(design, found)
@@ -131,6 +134,13 @@ def by_means(design: Matching, cohort: Cohort, base: Ground) -> Assignment:
             facts={"solution": _status(found)},
         )
     )
+
+
+def _among(usable: np.ndarray, found: Selection) -> Selection:
+    """A selection among the usable rows as one among all rows."""
+    chosen = np.zeros(len(usable), dtype=bool)
+    chosen[np.flatnonzero(usable)[found.chosen]] = True
+    return replace(found, chosen=chosen)
 
 
 def _paired(found: Selection, base: Ground, ratio: int, n: int) -> np.ndarray | None:

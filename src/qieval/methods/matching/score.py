@@ -7,8 +7,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import scipy
 
-from qieval.cohort import Cohort
+from qieval.cohort import Cohort, is_amount
 from qieval.errors import DataError, EstimationError
 from qieval.numerics.logistic import crossfitted, logistic
 from qieval.text import listed, number
@@ -31,6 +32,7 @@ class Score:
     notes: tuple[str, ...]
     facts: dict[str, Any]
     separated: bool = False
+    telling: tuple[str, ...] = ()
 
 
 def propensity(design: Any, cohort: Cohort, scale: str = "logit") -> Score | None:
@@ -66,11 +68,29 @@ def _estimated(design: Any, cohort: Cohort, scale: str) -> Score | None:
             f"covariates: {listed(names)} follow from other covariates and add nothing to the score."
         )
     value = fit.probability if scale == "propensity" else fit.linear
+    telling = _telling(cohort) if fit.separated else ()
     facts = {"score model": f"{'probit' if scale == 'probit' else 'logistic'} regression, maximum likelihood"}
-    return Score(value, fit.probability, tuple(notes + _extreme(fit.probability)), facts, fit.separated)
+    return Score(
+        value, fit.probability, tuple(notes + _extreme(fit.probability)), facts, fit.separated, telling
+    )
+
+
+def _telling(cohort: Cohort) -> tuple[str, ...]:
+    """Covariates (or levels) by whose values alone some rows are known to be treated, or not."""
+    one, zero = cohort.x[cohort.treated], cohort.x[~cohort.treated]
+    low, high = cohort.x.min(axis=0), cohort.x.max(axis=0)
+    binary = ((cohort.x == low) | (cohort.x == high)).all(axis=0)
+    apart = (one.min(axis=0) > zero.max(axis=0)) | (one.max(axis=0) < zero.min(axis=0))
+    alone = binary & ((np.ptp(one, axis=0) == 0) | (np.ptp(zero, axis=0) == 0))
+    return tuple(name for name, held in zip(cohort.x_names, apart | alone, strict=True) if held)
 
 
 def _brought(design: Any, cohort: Cohort, scale: str) -> Score:
+    if not is_amount(cohort.rows[design.score]):
+        raise DataError(
+            f"score: '{design.score}' holds text, and a score is a probability. Convert it first:"
+            f" pd.to_numeric(data['{design.score}'])."
+        )
     held = cohort.rows[design.score].to_numpy(dtype=float)
     if (held <= 0).any() or (held >= 1).any():
         raise DataError(
@@ -88,6 +108,9 @@ def _learned(design: Any, cohort: Cohort, scale: str) -> Score:
 
 
 def _on(scale: str, probability: np.ndarray) -> np.ndarray:
+    """A probability on the scale that is matched on."""
+    if scale == "probit":
+        return np.asarray(scipy.special.ndtri(probability))
     return probability if scale == "propensity" else np.asarray(np.log(probability / (1 - probability)))
 
 
@@ -96,8 +119,8 @@ def _extreme(probability: np.ndarray) -> list[str]:
     if not share:
         return []
     return [
-        f"score: {number(100 * share, 2)}% of the scores lie within {EXTREME} of 0 or 1: the covariates"
-        " nearly tell who received the intervention, so few comparable people exist there."
+        f"score: {number(100 * share, 2)}% of the scores lie within {EXTREME} of 0 or 1, where few"
+        " comparable people exist."
     ]
 
 
@@ -106,7 +129,8 @@ def require_overlap(score: Score) -> None:
     if score.separated:
         raise EstimationError(
             "covariates: together they tell (nearly) perfectly who received the intervention, so the"
-            " propensity score is 0 or 1 and nobody has a counterpart. Look for a covariate that is part of"
-            " the intervention or its eligibility rule and leave it out, group rare categories, or use"
-            " regression discontinuity when a rule decided."
+            " propensity score is 0 or 1 and nobody has a counterpart."
+            + (f" Some rows are told by one alone: {listed(score.telling)}." if score.telling else "")
+            + " Look for a covariate that is part of the intervention or its eligibility rule and leave it"
+            " out, group rare categories, or use regression discontinuity when a rule decided."
         )

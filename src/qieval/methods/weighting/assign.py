@@ -49,7 +49,7 @@ def assign(design: Weighting, cohort: Cohort) -> Assignment:
     automatic = bool(found.blocks) and design.learner == "logistic" and design.score is None
     return Assignment(
         weights=total,
-        focal=focal_rows(design, cohort.treated) if design.estimand in ("ATT", "ATC") else kept,
+        focal=kept if design.estimand in ("ATO", "ATM") else focal_rows(design, cohort.treated),
         kind=described(design),
         inference="estimated weights" if automatic else "robust",
         score=None if score is None else score.value,
