@@ -1,5 +1,6 @@
 """Which altered designs are worth a look: suggestions made from the declarations of a design's fields."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
 
     Fields whose alteration would ask another question (the outcome, who is treated) are left alone.
     """
+    if isinstance(design, qe.CohortDesign):
+        return _of_similar_people(design, offers)
     specs = qe.fields_of(type(design))
     time = next((name for name, spec in specs.items() if spec.role == "column" and spec.kind == "time"), None)
     periods = offers.periods(getattr(design, time)) if time is not None else []
@@ -51,6 +54,53 @@ def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
         elif spec.role == "choice" and spec.step == "analysis" and name != "missing":
             found.append(Alteration(name, tuple(item for item in spec.choices if item != held), False))
     return [item for item in found if item.values]
+
+
+REASONABLE: Mapping[type[qe.Design], Mapping[str, tuple[Any, ...]]] = {
+    qe.Matching: {
+        "caliper": (0.0, 0.05, 0.1, 0.2),
+        "ratio": (1, 2, 3),
+        "replacement": ("without", "with"),
+        "distance": ("logit", "propensity", "mahalanobis"),
+        "method": ("nearest", "optimal", "full", "subclassification"),
+        "order": ("largest", "smallest", "random"),
+        "estimand": ("ATT", "ATC"),
+    },
+    qe.GeneticMatching: {
+        "ratio": (1, 2),
+        "loss": ("p-values", "largest difference", "largest KS"),
+        "replacement": ("with", "without"),
+        "estimand": ("ATT", "ATC"),
+    },
+    qe.Weighting: {
+        "method": ("propensity score", "entropy balancing", "CBPS"),
+        "truncate": (1.0, 0.99, 0.95),
+        "trim": (0.0, 0.05, 0.1),
+        "estimand": ("ATT", "ATE", "ATO"),
+    },
+}
+"""What other analysts might have chosen for the same question, by field."""
+USUAL = ("caliper", "ratio", "loss", "truncate", "method")
+"""Fields worth altering without being asked; others take longer, or ask about other people."""
+SLOWER = ("method", "ratio", "loss", "replacement")
+"""Fields whose alteration takes a search of its own."""
+MOST_OUTCOMES = 8
+
+
+def _of_similar_people(design: qe.CohortDesign, offers: Offers) -> list[Alteration]:
+    """Other ways to make the groups alike, the outcome in a regression as well, and other outcomes."""
+    searches = isinstance(design, qe.GeneticMatching)
+    held = {**REASONABLE[type(design)], "outcome_model": ("none", "covariates")}
+    found = []
+    for name, values in held.items():
+        others = tuple(item for item in values if item != getattr(design, name))
+        usual = name in USUAL and not (searches and name in SLOWER)
+        found.append(Alteration(name, others, usual or name == "outcome_model"))
+    used = {*design.used_columns(), design.treated}
+    outcomes = tuple(name for name in offers.columns("numeric") if name not in used)
+    if 0 < len(outcomes) <= MOST_OUTCOMES:
+        found.append(Alteration("outcome", outcomes, False))
+    return found
 
 
 def _periods(name: str, spec: Any, held: Any, periods: list[Any]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import pandas as pd
 import qieval as qe
 from qi_notebooks import look, presets
 from qi_notebooks.form import Form
-from qi_notebooks.steps import STEPS, Step
+from qi_notebooks.steps import Step, steps_of
 from qi_notebooks.study import Source, Study, replay
+
+QUICK = 0.1
+"""Seconds of quiet after which a setting counts as tried: balance follows a slider while it is moved."""
 
 
 class App:
-    """A guided study: Question, Data, Design checks, Lock, Estimate, Assumptions, Sensitivity, Report.
+    """A guided study: Question, Data, Design checks, (Choose,) Lock, Estimate, Assumptions,
+    Sensitivity, Report.
 
     method: a method of the catalogue. data: 'example:NAME', the path of a file, a table or an Extract.
     choices: values of fields of the design; None means: propose. Displaying the app shows all steps;
@@ -33,18 +38,21 @@ class App:
     """
 
     def __init__(
-        self, method: str, data: Source | None = None, *, interactive: bool = True, **choices: Any
+        self, method: str, /, data: Source | None = None, *, interactive: bool = True, **choices: Any
     ) -> None:
         self.interactive = interactive
         self.study = Study(method)
         self.busy = False
         self._source = data
         self._choices = {name: held for name, held in choices.items() if held is not None}
-        self._steps = {step.name.lower(): step(self, number) for number, step in enumerate(STEPS, start=1)}
+        made = [step(self, at) for at, step in enumerate(steps_of(self.study.method.design), start=1)]
+        self._steps = {step.name.lower(): step for step in made}
         if not interactive:
             self._design_without_form()
             return
         self.form = Form(self.study.method.design)
+        if "choose" in self._steps:
+            self.form.observe(self._settings_tried, self.form.sections["choose"].names, QUICK)
         self.form.observe(self._form_changed)
         self.attempt(self._steps["data"], self._begin)
 
@@ -90,6 +98,11 @@ class App:
         return wanted
 
     @property
+    def by_name(self) -> Mapping[str, Step]:
+        """The steps by their names in small letters."""
+        return self._steps
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """All steps in order."""
         return tuple(self._steps.values())
@@ -124,9 +137,10 @@ class App:
         }
         self.study.revise(self.study.method.design(**{**required, **values}))
 
-    def attempt(self, step: Step, action: Callable[[], None]) -> None:
+    def attempt(self, step: Step, action: Callable[[], None], *, quick: bool = False) -> None:
         """Do something for a step; whatever goes wrong is told there in words, and all steps follow.
 
+        quick: without saying that work is going on, which would make the page jump while a slider is moved.
         This is the boundary between the program and its user: a traceback in a notebook helps nobody who
         clicks.
         """
@@ -134,7 +148,7 @@ class App:
             return
         self.busy = True
         step.say("")
-        with step.working():
+        with nullcontext() if quick else step.working():
             step.say(self._outcome(action))
         self.busy = False
 
@@ -164,7 +178,23 @@ class App:
         if self.busy:
             self._take_design()
             return
-        self.attempt(self._steps["estimate" if self.study.begun else "data"], self._take_design)
+        if not self._is_taken():
+            self.attempt(self._steps["estimate" if self.study.begun else "data"], self._take_and_estimate)
+
+    def _settings_tried(self) -> None:
+        """A changed setting of 'Choose' shows there at once; an estimate waits for a longer pause."""
+        if self.study.data is not None and not self.busy:
+            self.attempt(self._steps["choose"], self._take_design, quick=True)
+
+    def _is_taken(self) -> bool:
+        """Whether the study stands as the form says, so that nothing is left to do."""
+        waiting = self.study.begun and self.study.result is None
+        return not waiting and self.study.design is not None and self.form.holds(self.study.design)
+
+    def _take_and_estimate(self) -> None:
+        self._take_design()
+        if self.study.begun and self.study.result is None and self.study.design is not None:
+            self.study.estimate()
 
     def _take_design(self) -> None:
         try:
@@ -173,8 +203,7 @@ class App:
             # Told beside the fields; a form that is being filled in is no failure.
             self.study.set_aside()
             return
-        if self.study.revise(design) and self.study.begun:
-            self.study.estimate()
+        self.study.revise(design)
 
     def _refresh(self) -> None:
         for step in self._steps.values():

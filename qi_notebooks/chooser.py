@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import qieval as qe
-from qi_notebooks import look
+from qi_notebooks import look, presets
 
 UNSURE = "not sure"
 ANSWERS = ("yes", "no", UNSURE)
@@ -38,10 +38,24 @@ QUESTIONS: Mapping[str, Ask] = {
         "Was the outcome recorded in the same way all the time, in both groups?",
         "A change of recording in one group looks like an effect.",
     ),
+    "people": Ask(
+        "Do your data hold many people (or organisations) without the change, whose characteristics from "
+        "before it are known?",
+        "Without many candidates and their characteristics nobody can find similar ones.",
+    ),
+    "no hidden reason": Ask(
+        "Is most of what decided who got the change recorded in the data (age, illness, earlier use)?",
+        "Whatever led people to the change, bears on the outcome and is not recorded is counted as an "
+        "effect, however alike the groups look.",
+    ),
 }
 
+_SIMILAR = ("comparison", "people", "no hidden reason")
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "difference_in_differences": ("comparison", "before", "one start", "same measure"),
+    "matching": _SIMILAR,
+    "genetic_matching": _SIMILAR,
+    "weighting": _SIMILAR,
 }
 """The questions that must be answered 'yes' for a method, by its stem in the catalogue."""
 
@@ -59,8 +73,8 @@ def advise(answers: Mapping[str, str]) -> Advice:
     """Which methods of the catalogue fit the answers; a question without an answer counts as 'not sure'.
 
     >>> advise(dict.fromkeys(QUESTIONS, "yes")).fits
-    ('difference_in_differences',)
-    >>> list(advise({"comparison": "no"}).unfit)
+    ('difference_in_differences', 'matching', 'genetic_matching', 'weighting')
+    >>> list(advise({"before": "no"}).unfit)
     ['difference_in_differences']
     """
     fits, perhaps, unfit = [], {}, {}
@@ -99,9 +113,9 @@ class Examples:
     """The shipped data sets that suit a method of the catalogue, as a table."""
 
     def __init__(self) -> None:
-        titles = {method.title.lower() for method in qe.CATALOGUE}
+        names = {name for method in qe.CATALOGUE for name in presets.suited(method.title)}
         listed = qe.data.examples()
-        self.table = listed[[bool(titles & set(suits.lower().split(", "))) for suits in listed["suits"]]]
+        self.table = listed[listed["name"].isin(names)]
 
     def _repr_html_(self) -> str:
         return look.styled(qe.markup.frame_table(self.table[["name", "what", "rows", "licence"]]))

@@ -1,9 +1,9 @@
-"""One control for each role that a field of a design can have: a widget, its help and its messages."""
+"""Controls of the fields of a design: a widget each, with its help and its messages."""
 
 # What the methods of each class promise is said once, in Control.
 # ruff: noqa: D102
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -29,7 +29,7 @@ class Control:
         self.name = name
         self.spec = spec
         self.inner = inner
-        self.help = look.text(look.note(_sentence(spec.help)))
+        self.help = look.text(look.note(sentence(spec.help)))
         self.message = look.text()
         self._proposed = False
         self._quiet = False
@@ -89,16 +89,18 @@ class ColumnControl(Control):
 
     def offer(self, offered: Sequence[Any]) -> None:
         """Change the options; the value stays, even when they lack it, and the form's check names it."""
-        held = self.inner.value
+        held, options = self.inner.value, self._options(self.spec, offered)
+        if tuple(options) == tuple(self.inner.options):
+            return
         self._quiet = True
-        self.inner.options = self._options(self.spec, offered)
+        self.inner.options = options
         self.set(held)
         self._quiet = False
 
     def set(self, held: Any) -> None:
         if held not in [item for _, item in self.inner.options]:
             self.inner.options = [*self.inner.options, (str(held), held)]
-        self.inner.value = held
+        show(self.inner, held)
 
     @staticmethod
     def _options(spec: Any, offered: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -119,7 +121,7 @@ class TicksControl(Control):
     wide = True
 
     def __init__(self, name: str, spec: Any) -> None:
-        self._changed: Callable[[], None] = _nothing
+        self._changed: Callable[[], None] = nothing
         self._boxes: dict[Any, Any] = {}
         self._list = widgets.Box()
         self._list.add_class("qi-ticks")
@@ -143,6 +145,11 @@ class TicksControl(Control):
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._changed = changed
+
+    def propose(self, held: Any) -> None:
+        self._quiet = True
+        super().propose(held)
+        self._quiet = False
 
     def _build(self, items: Sequence[Any]) -> None:
         before = self._boxes
@@ -179,113 +186,33 @@ class NumberControl(Control):
         super().__init__(name, spec, inner)
 
 
+class SliderControl(Control):
+    """A number that is tried out rather than known: a slider that reports while it is moved.
+
+    It reaches from the lowest value to `most`, further only where a design holds more.
+    """
+
+    def __init__(self, name: str, spec: Any, most: float, step: float) -> None:
+        inner = widgets.FloatSlider(
+            min=spec.low, max=most, step=step, readout_format=".3f", description=label(name)
+        )
+        super().__init__(name, spec, inner)
+
+    def set(self, held: Any) -> None:
+        self.inner.max = max(self.inner.max, held)
+        self.inner.value = held
+
+
 class TextControl(Control):
     """Words of the user."""
 
     wide = True
 
     def __init__(self, name: str, spec: Any) -> None:
-        super().__init__(name, spec, _area(label(name), 2))
+        super().__init__(name, spec, area(label(name), 2))
 
     def get(self) -> Any:
         return self.inner.value.strip()
-
-
-class ArgumentsControl(Control):
-    """Words of the user under given headings: one area for each, with what to think about."""
-
-    wide = True
-
-    def __init__(self, name: str, spec: Any, prompts: Mapping[str, str]) -> None:
-        self._areas = {heading: _area(heading.capitalize(), 3) for heading in prompts}
-        for area in self._areas.values():
-            area.add_class("qi-control")
-        self._others: dict[str, str] = {}
-        rows = [
-            part
-            for heading, area in self._areas.items()
-            for part in (area, look.text(look.note(prompts[heading])))
-        ]
-        super().__init__(name, spec, widgets.VBox(rows))
-
-    def get(self) -> Any:
-        said = {heading: area.value.strip() for heading, area in self._areas.items()}
-        return {heading: words for heading, words in {**self._others, **said}.items() if words}
-
-    def set(self, held: Any) -> None:
-        self._others = {heading: words for heading, words in held.items() if heading not in self._areas}
-        for heading, area in self._areas.items():
-            area.value = held.get(heading, "")
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        for area in self._areas.values():
-            area.observe(lambda _change: self._touched(changed), names="value")
-
-
-class ListControl(Control):
-    """Headings and words of the user, such as dates and what happened then: a list to add to."""
-
-    wide = True
-
-    def __init__(self, name: str, spec: Any) -> None:
-        self._changed: Callable[[], None] = _nothing
-        self._rows: list[Any] = []
-        self._list = widgets.VBox()
-        add = widgets.Button(description="Add a line", icon="plus")
-        add.on_click(lambda _button: self._add("", ""))
-        title = look.text(f"<b>{qe.markup.escape(label(name))}</b>")
-        super().__init__(name, spec, widgets.VBox([title, self._list, add]))
-
-    def get(self) -> Any:
-        pairs = [(row.children[0].value.strip(), row.children[1].value.strip()) for row in self._rows]
-        return {heading: words for heading, words in pairs if heading and words}
-
-    def set(self, held: Any) -> None:
-        self._rows = []
-        self._list.children = ()
-        for heading, words in held.items():
-            self._add(heading, words)
-        self._touched(self._changed)
-
-    def watch(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
-
-    def _add(self, heading: str, words: str) -> None:
-        when = widgets.Text(heading, description="When", continuous_update=False, placeholder="2022-04")
-        what = widgets.Text(words, description="What happened, and to whom", continuous_update=False)
-        what.add_class("qi-long")
-        remove = widgets.Button(description="Remove", tooltip="Remove this line")
-        row = widgets.HBox([when, what, remove])
-        row.add_class("qi-actions")
-        for part in (when, what):
-            part.add_class("qi-control")
-            part.observe(lambda _change: self._touched(self._changed), names="value")
-        remove.on_click(lambda _button: self._remove(row))
-        self._rows.append(row)
-        self._list.children = tuple(self._rows)
-
-    def _remove(self, row: Any) -> None:
-        self._rows.remove(row)
-        self._list.children = tuple(self._rows)
-        self._touched(self._changed)
-
-
-SIMPLE: dict[str, Callable[[str, Any], Control]] = {
-    "column": ColumnControl,
-    "columns": TicksControl,
-    "choice": ChoiceControl,
-    "number": NumberControl,
-    "value": PeriodControl,
-    "values": TicksControl,
-    "text": TextControl,
-}
-
-
-def control(name: str, spec: Any, prompts: Mapping[str, str]) -> Control:
-    """The control for a field. `prompts` are the headings that a field of words has, if they are given."""
-    if spec.role == "texts":
-        return ArgumentsControl(name, spec, prompts) if prompts else ListControl(name, spec)
-    return SIMPLE[spec.role](name, spec)
 
 
 def label(name: str) -> str:
@@ -297,15 +224,28 @@ def label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _sentence(words: str) -> str:
-    """A declaration's help as a sentence, without how it is written in Python ('{date: words}')."""
-    words = words.split(": {")[0]
+def sentence(words: str) -> str:
+    """A declaration's help as a sentence, without how it is written in Python.
+
+    >>> sentence("what happened: {date: words}")
+    'What happened.'
+    """
+    words = words.split(": {")[0].replace("`", "")
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _area(words: str, rows: int) -> Any:
+def show(dropdown: Any, held: Any) -> None:
+    """Choose an option of a dropdown; None is the first one, which an empty value would not show."""
+    if held is None:
+        dropdown.index = 0
+    else:
+        dropdown.value = held
+
+
+def area(words: str, rows: int) -> Any:
+    """A box for several lines of text."""
     return widgets.Textarea(description=words, rows=rows, continuous_update=False)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """What happens on a change as long as nobody listens."""

@@ -1,8 +1,7 @@
 """Any design class as a form: one control for each declared field, filled with what the data offer."""
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,12 +9,18 @@ import ipywidgets as widgets
 import pandas as pd
 
 import qieval as qe
-from qi_notebooks import guess, look
-from qi_notebooks.controls import Control, control
+from qi_notebooks import guess, layout, look
+from qi_notebooks.controls import Control
+from qi_notebooks.field_controls import control
+from qi_notebooks.later import Later
 from qi_notebooks.offers import Offers
 
 WAIT = 0.4
 """Seconds of quiet after which a change counts as made: not every step of a slider is worth a fit."""
+COVARIATE_FIELDS = ("categories", "squares", "mahalanobis_on", "measured", "cutpoints")
+"""Fields that choose among the covariates."""
+AFTERWARDS = ("outcome", "person_time", "person")
+"""Fields whose columns are no characteristics from before."""
 
 
 class Form:
@@ -44,11 +49,11 @@ class Form:
         }
         self.offers: Offers | None = None
         self._quiet = False
-        self._callbacks: list[Callable[[], None]] = []
-        self._later = _Later(self._notify)
+        self._observers: list[tuple[frozenset[str], Later]] = []
         self.set(**self._defaults())
         for name, held in self.controls.items():
             held.watch(partial(self._changed, name))
+        self.sections = layout.sections(design_class) if layout.makes_groups_alike(design_class) else {}
         if data is not None:
             self.offer(data)
         self.set(**values)
@@ -77,7 +82,7 @@ class Form:
         finally:
             self._quiet = False
         self._refill()
-        self._schedule()
+        self._schedule(values)
 
     def clear(self) -> None:
         """Back to the defaults, as if nothing had been filled in."""
@@ -88,6 +93,7 @@ class Form:
         if self.offers is None:
             return
         empty = [name for name in self._required() if self.controls[name].get() is None]
+        empty += ["covariates"] if self.sections and not self._held("covariates") else []
         taken = {held for name in self._required() if isinstance(held := self.controls[name].get(), str)}
         free = self.offers.described[~self.offers.described["column"].isin(taken)]
         guessed = guess.roles(self.design_class, free)
@@ -97,7 +103,7 @@ class Form:
                 self.controls[name].propose(guessed[name])
         self._quiet = False
         self._refill()
-        self._schedule()
+        self._schedule(self.controls)
 
     def values(self) -> dict[str, Any]:
         """What the form holds, by field."""
@@ -114,6 +120,13 @@ class Form:
         self.complain(None)
         return made
 
+    def holds(self, design: qe.Design) -> bool:
+        """Whether the form says just what a design says."""
+        try:
+            return self.design_class(**self.values()) == design
+        except qe.QievalError:
+            return False
+
     def complain(self, problem: qe.QievalError | None) -> tuple[str, ...]:
         """Show each problem beside the fields that it is about; return those that are about none of them."""
         told: set[str] = set()
@@ -123,9 +136,15 @@ class Form:
             held.complain(about)
         return tuple(item for item in problem.problems if item not in told) if problem is not None else ()
 
-    def observe(self, callback: Callable[[], None]) -> None:
-        """Call `callback` after the form has changed and the user has paused."""
-        self._callbacks.append(callback)
+    def observe(
+        self, callback: Callable[[], None], names: Iterable[str] | None = None, wait: float = WAIT
+    ) -> None:
+        """Call `callback` after one of the fields (by default any) has changed and the user has paused.
+
+        wait: seconds of quiet that count as a pause.
+        """
+        watched = frozenset(self.controls if names is None else names)
+        self._observers.append((watched, Later(callback, wait)))
 
     @property
     def question(self) -> Any:
@@ -137,9 +156,27 @@ class Form:
         """The words for the assumptions that no data can test."""
         return _grid([self.controls["arguments"]])
 
+    def section(self, name: str) -> Any:
+        """The fields of a section of the layout: some shown, the others folded."""
+        return widgets.VBox([self.shown(name), self.folded(name)])
+
+    def shown(self, name: str) -> Any:
+        """The fields of a section that are shown at once."""
+        return self._grid_of(self.sections[name].shown)
+
+    def folded(self, name: str) -> Any:
+        """The fields of a section that are folded away, under their titles."""
+        held = self.sections[name].folded.items()
+        return widgets.VBox([_folded(title, self._grid_of(names)) for title, names in held])
+
+    def _grid_of(self, names: Iterable[str]) -> Any:
+        return _grid([self.controls[name] for name in names])
+
     @property
     def roles(self) -> Any:
         """The fields that say what the columns of the data are; optional ones folded away."""
+        if self.sections:
+            return self.section("data")
         here = self._of_step("data")
         optional = [held for held in here if held.spec.role in ("column", "columns") and held.spec.optional]
         needed = [held for held in here if held not in optional]
@@ -150,7 +187,9 @@ class Form:
 
     @property
     def options(self) -> Any:
-        """The options of the analysis, folded away: all have defaults."""
+        """The options of the analysis, folded away: all have defaults. Empty where sections hold them."""
+        if self.sections:
+            return widgets.VBox()
         return _folded("Options of the analysis (all have defaults)", _grid(self._of_step("analysis")))
 
     @property
@@ -161,7 +200,7 @@ class Form:
                 look.text(f"<style>{look.STYLE}</style>"),
                 self.question,
                 self.roles,
-                self.options,
+                *([self.section("choose"), self.section("outcome")] if self.sections else [self.options]),
                 self.arguments,
             ]
         )
@@ -196,16 +235,19 @@ class Form:
         time = next(
             (name for name, spec in self.specs.items() if spec.role == "column" and spec.kind == "time"), ""
         )
-        taken = [self._held(name) for name in self._required()]
+        taken = [self._held(name) for name in (*self._required(), *AFTERWARDS)]
         for name, held in self.controls.items():
             spec = held.spec
             if spec.role == "column":
                 held.offer(self.offers.columns(spec.kind))
-            elif spec.role == "columns":
-                held.offer([column for column in self.offers.columns(spec.kind) if column not in taken])
+            elif name in COVARIATE_FIELDS:
+                held.offer(self._held("covariates"))
+            elif spec.role == "columns" or name == "calipers":
+                kind = "numeric" if name == "calipers" else spec.kind
+                held.offer([column for column in self.offers.columns(kind) if column not in taken])
             elif spec.role == "value":
                 held.offer(self.offers.periods(self._held(time)))
-            elif spec.role == "values":
+            elif spec.role == "values" and name.endswith("_groups"):
                 organisations = self._held("units_are") == "organisations"
                 held.offer(self.offers.groups(self._held(name.removesuffix("_groups")), organisations))
 
@@ -230,40 +272,20 @@ class Form:
     def _changed(self, name: str) -> None:
         if self._quiet:
             return
-        if self.specs[name].role in ("column", "choice"):
+        if self.specs[name].role in ("column", "columns", "choice"):
             self._quiet = True
             self._refill()
             if name == "outcome":
                 # The units that were stated are those of the outcome before.
                 self.controls["measured_in"].set("")
             self._quiet = False
-        self._schedule()
+        self._schedule([name])
 
-    def _schedule(self) -> None:
-        if self._callbacks:
-            self._later()
-
-    def _notify(self) -> None:
-        for callback in self._callbacks:
-            callback()
-
-
-class _Later:
-    """Calls an action once things have been quiet for a moment; at once where no event loop runs."""
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action = action
-        self._waiting: asyncio.TimerHandle | None = None
-
-    def __call__(self) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._action()
-            return
-        if self._waiting is not None:
-            self._waiting.cancel()
-        self._waiting = loop.call_later(WAIT, self._action)
+    def _schedule(self, changed: Iterable[str]) -> None:
+        names = set(changed)
+        for watched, later in self._observers:
+            if watched & names:
+                later()
 
 
 def _grid(controls: list[Control]) -> Any:

@@ -3,8 +3,48 @@
 from collections.abc import Iterable
 from typing import Any
 
+import qieval as qe
+
 EXAMPLE = "example:"
 """How a shipped example is named where a file's path could stand: 'example:pilot'."""
+
+_NHEFS: dict[str, Any] = {
+    "question": "How much weight do people gain by giving up smoking?",
+    "treated": "qsmk",
+    "covariates": (
+        "sex",
+        "race",
+        "age",
+        "education",
+        "smokeintensity",
+        "smokeyrs",
+        "exercise",
+        "active",
+        "wt71",
+    ),
+    "categories": ("education", "exercise", "active"),
+    "squares": ("age", "smokeintensity", "smokeyrs", "wt71"),
+    "outcome": "wt82_71",
+    "measured_in": "kg gained between 1971 and 1982",
+}
+_NSW: dict[str, Any] = {
+    "question": "Did the offer of a job raise earnings in 1978?",
+    "treated": "treat",
+    "covariates": (
+        "age",
+        "educ",
+        "black",
+        "hisp",
+        "marr",
+        "nodegree",
+        "re74",
+        "re75",
+        "u74",
+        "u75",
+    ),
+    "outcome": "re78",
+    "measured_in": "dollars earned in 1978",
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "pilot": {
@@ -27,7 +67,32 @@ PRESETS: dict[str, dict[str, Any]] = {
         "measured_in": "share of people registered",
         "units_are": "organisations",
     },
+    "community_service": {
+        "question": "Did the community service reduce emergency admissions in the year after it began?",
+        "treated": "service",
+        "covariates": ("age", "sex", "imd", "frailty", "emergency_admissions_before", "smoker"),
+        "outcome": "admissions_after",
+        "measured_in": "emergency admissions per person in the year after",
+        "negative_controls": ("elective_eye_surgery",),
+        "person": "person_id",
+    },
+    "nhefs": _NHEFS,
+    "nhefs_complete": _NHEFS,
+    "nsw": _NSW,
+    "nsw_cps": _NSW,
 }
+
+
+def suited(title: str) -> list[str]:
+    """The names of the shipped examples that suit a method; what suits matching suits genetic matching.
+
+    >>> suited("Genetic matching") == suited("Matching")
+    True
+    """
+    listed = qe.data.examples()
+    names = {title.lower(), title.lower().split()[-1]}
+    held = zip(listed["name"].tolist(), listed["suits"].tolist(), strict=True)
+    return [name for name, suits in held if names & set(suits.lower().split(", "))]
 
 
 def known(source: object, fields: Iterable[str]) -> dict[str, Any]:

@@ -6,17 +6,27 @@ from qi_notebooks import presets
 from qi_notebooks.study import Study
 
 LONGEST = 88
+JOINED = (
+    "altered = variation.table.iloc[1:].filter(list(panel.table))",
+    "joined = pd.concat([panel.table, altered], ignore_index=True)",
+    "panel = dataclasses.replace(panel, table=joined)",
+)
+"""Other methods and altered designs in one table, for the report."""
 
 
 def script(study: Study) -> str:
     """The steps done so far, as Python that gives the same numbers."""
-    lines = ["import qieval as qe", ""]
+    joined = study.panel is not None and study.variation is not None
+    more = ["import dataclasses", "", "import pandas as pd", ""] if joined else []
+    lines = [*more, "import qieval as qe", ""]
     lines += _data(study)
     if study.design is None:
         return "\n".join([*lines, "# The design follows when its fields are filled in."])
     lines += _call("design", f"qe.{type(study.design).__name__}", study.design.stated())
     if study.before is not None:
         lines += ["before = qe.design_checks(design, data)"]
+    if study.trial is not None and study.current:
+        lines += ["trial = qe.tuning(design, data).try_()"]
     if study.protocol is not None:
         lines += [f'protocol = qe.Protocol.load("{study.protocol_file}")']
     if study.result is not None:
@@ -26,8 +36,13 @@ def script(study: Study) -> str:
         lines += ["checks = qe.diagnose(result, data)"]
     if study.variation is not None:
         lines += _call("variation", "qe.vary", study.altered, first=("design", "data"))
+    if study.panel is not None:
+        lines += ["panel = qe.specifications(design, data)"]
+    if joined:
+        lines += JOINED
     if study.report is not None:
-        varied = ", variation" if study.variation is not None else ""
+        varied = ", panel" if study.panel is not None else ""
+        varied = varied or (", variation" if study.variation is not None else "")
         lines += [f"report = qe.report(result, checks{varied}, design_checks=before)"]
     return "\n".join(lines)
 

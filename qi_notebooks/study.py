@@ -16,6 +16,9 @@ FORMAT = 1
 WORDS = ("question", "arguments")
 """Fields that change nothing in the numbers."""
 
+OUTCOME_FIELDS = ("outcome", "measured_in", "effect", "outcome_model", "inference", "level", "draws")
+"""Fields that change the effect, but not who is compared with whom."""
+
 FEWEST = 10
 """Means of fewer people than this are not shown."""
 
@@ -27,7 +30,9 @@ class Study:
 
     `data`, `design`, `before` (design checks), `protocol`, `result`, `checks`, `variation` and `report` are
     None until their step is done. `open_lock` is True once the user has decided to go on without a protocol;
-    `begun` once anything has been estimated.
+    `begun` once anything has been estimated. `trial` is who would be compared and how alike they would be,
+    for designs that make groups alike; it stays to be looked at when the design has changed since, and
+    `current` says whether it is still true. `looked` is True once design checks have been made on these data.
     """
 
     def __init__(self, method: str) -> None:
@@ -40,12 +45,17 @@ class Study:
         self.protocol: qe.Protocol | None = None
         self.open_lock = False
         self.begun = False
+        self.looked = False
+        self.trial: qe.Trial | None = None
+        self.current = False
+        self._bench: qe.Tuning | None = None
         self.set_aside()
 
     def set_aside(self) -> None:
         """Forget the design and all that came from it, but not that it was locked."""
         self.design: qe.Design | None = None
         self.before: qe.Checks | None = None
+        self.current = False
         self._forget()
 
     def _forget(self) -> None:
@@ -53,6 +63,7 @@ class Study:
         self.result: qe.Result | None = None
         self.checks: qe.Checks | None = None
         self.variation: qe.Variation | None = None
+        self.panel: qe.SideBySide | None = None
         self.altered: dict[str, list[Any]] = {}
         self.report: Any = None
 
@@ -101,6 +112,7 @@ class Study:
             self._reword(design)
             return False
         self.before = None
+        self.current = self.current and before is not None and _same_groups(before, design)
         self._forget()
         return True
 
@@ -115,9 +127,23 @@ class Study:
     def check_design(self) -> None:
         """Everything that can be known before outcomes after the start are looked at."""
         self.before = qe.design_checks(self._designed(), self._loaded())
+        self.looked = True
+
+    def try_design(self) -> None:
+        """Who would be compared by the design as it stands, and how alike they would be."""
+        design = self._of_similar_people()
+        if self._bench is None:
+            self._bench = qe.tuning(design, self._loaded())
+        self.trial = self._bench.trial(design)
+        self.current = True
 
     def lock(self, folder: Path) -> None:
-        """Lock the design and keep the protocol in a file; a design that was locked before keeps its time."""
+        """Lock the design and keep the protocol in a file; a design that was locked before keeps its time.
+
+        Design checks of an earlier design are made again first, so that what is locked has been looked at.
+        """
+        if self.looked and self.before is None:
+            self.check_design()
         self.protocol, self.open_lock = qe.lock(self._designed()), False
         path = folder / self.protocol_file
         if path.exists():
@@ -140,6 +166,10 @@ class Study:
             raise qe.DesignError(
                 "lock: the design is not locked. Lock it first, or go on without a protocol on purpose."
             )
+        if isinstance(self.design, qe.CohortDesign) and self.design.outcome is None:
+            raise qe.DesignError(
+                "outcome: no outcome has been named, so there is no effect to estimate. Choose its column."
+            )
         if self.before is None:
             self.check_design()
         self._forget()
@@ -159,13 +189,28 @@ class Study:
         self.variation = qe.vary(self._designed(), self._loaded(), **given)
         self.report = None
 
+    def compare(self) -> None:
+        """Answer the same question by every other reasonable method, for designs that make groups alike."""
+        self._estimated()
+        self.panel = qe.specifications(self._of_similar_people(), self._loaded())
+        self.report = None
+
+    def _sensitivity(self) -> qe.Variation | None:
+        """Altered designs and other methods in one table, as far as they were made."""
+        if self.panel is None or self.variation is None:
+            return self.panel if self.variation is None else self.variation
+        altered = self.variation.table.iloc[1:].filter(list(self.panel.table))
+        joined = pd.concat([self.panel.table, altered], ignore_index=True)
+        return dataclasses.replace(self.panel, table=joined)
+
     def write(self) -> None:
         """Make the report of all that was done."""
         if self.checks is None:
             raise qe.DesignError(
                 "assumptions: they have not been examined, and a report without them is not made."
             )
-        self.report = qe.report(self._estimated(), self.checks, self.variation, design_checks=self.before)
+        varied = self._sensitivity()
+        self.report = qe.report(self._estimated(), self.checks, varied, design_checks=self.before)
 
     def choices(self) -> dict[str, Any]:
         """All that was chosen, ready for JSON, and the steps that were done."""
@@ -174,6 +219,7 @@ class Study:
             "estimate": self.result,
             "assumptions": self.checks,
             "sensitivity": self.variation,
+            "other methods": self.panel,
             "report": self.report,
         }
         return {
@@ -201,6 +247,12 @@ class Study:
         if self.design is None:
             raise qe.DesignError("design: it is not complete. Fill in the fields of the data step first.")
         return self.design
+
+    def _of_similar_people(self) -> qe.CohortDesign:
+        design = self._designed()
+        if not isinstance(design, qe.CohortDesign):
+            raise qe.DesignError(f"design: {design.title} makes no groups alike, so nothing can be tried.")
+        return design
 
     def _estimated(self) -> qe.Result:
         if self.result is None:
@@ -234,6 +286,8 @@ def replay(path: str | Path, data: pd.DataFrame | qe.Extract | None = None) -> S
         study.diagnose()
     if "sensitivity" in done:
         study.vary(held["altered"])
+    if "other methods" in done:
+        study.compare()
     if "report" in done:
         study.write()
     return study
@@ -253,6 +307,13 @@ def _read_choices(path: Path) -> dict[str, Any]:
             f"path: '{path.name}' is not a file of choices that this version of qieval can read."
         )
     return held
+
+
+def _same_groups(before: qe.Design, design: qe.Design) -> bool:
+    """Whether two designs compare the same people with the same weights: they differ in the outcome only."""
+    first, second = _numbers_of(before), _numbers_of(design)
+    changed = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    return changed <= set(OUTCOME_FIELDS)
 
 
 def _numbers_of(design: qe.Design) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What each step shows, as HTML: aggregates and names of columns, never rows or values of people."""
 
+import dataclasses
+
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -13,6 +15,17 @@ COLUMN_WORDS = {
     "conf_low": "interval from",
     "conf_high": "to",
     "p_value": "p",
+}
+PART_WORDS = {
+    "label": "group",
+    "largest_difference": "largest difference between the groups",
+    "p_equal": "p that all have the same effect",
+}
+PANEL_WORDS = {
+    "largest_difference": "largest difference left",
+    "treated_used": "treated",
+    "comparison_effective": "effective comparison size",
+    "estimand": "speaks for",
 }
 TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
 TOO_FEW = look.note(
@@ -73,7 +86,21 @@ def estimate(result: qe.Result) -> str:
     if table is not None:
         overall = table.loc[table["at"].isna()].drop(columns="at").dropna(axis="columns", how="all")
         body += _estimates_table(overall)
-    return _card(body + qe.markup.bullets(result.notes))
+    return _card(body + qe.markup.bullets(result.notes)) + _parts(result)
+
+
+def _parts(result: qe.Result) -> str:
+    """The effects in subgroups and those of every restart of a search, where there are some."""
+    titles = {
+        "subgroups": "Effects in subgroups",
+        "restarts": "The estimate of every restart: what another search might have given",
+    }
+    held = {title: getattr(result.kernel, name, None) for name, title in titles.items()}
+    return "".join(
+        qe.markup.card(title, _estimates_table(table.rename(columns=PART_WORDS)))
+        for title, table in held.items()
+        if table is not None
+    )
 
 
 def standing(result: qe.Result) -> str:
@@ -101,13 +128,35 @@ def variation(made: qe.Variation) -> str:
         shown = shown.drop(columns="term")
     if (shown["note"] == "").all():
         shown = shown.drop(columns="note")
-    estimated = "estimate" in shown and shown["estimate"].notna().any()
+    alike = _of_one_outcome(made)
+    estimated = "estimate" in alike.table and alike.table["estimate"].notna().any()
     drawn = (
-        look.picture(qe.plot(made), "Estimates under altered designs, the design as stated first.")
+        look.picture(qe.plot(alike), "Estimates under altered designs, the design as stated first.")
         if estimated
         else ""
     )
     return drawn + qe.markup.card("Estimates under altered designs", _estimates_table(shown))
+
+
+def side_by_side(made: qe.SideBySide) -> str:
+    """Other methods beside the one of the design, with the balance that each of them reaches."""
+    table = made.table.drop(columns=["std_error", "p_value", "term"], errors="ignore")
+    if (table["note"] == "").all():
+        table = table.drop(columns="note")
+    rounded = table.assign(largest_difference=table["largest_difference"].round(3))
+    shown = rounded.rename(columns=PANEL_WORDS).rename(columns={"label": "method"})
+    drawn = ""
+    if made.table["estimate"].notna().any():
+        drawn = look.picture(qe.plot(made), "Estimates by other methods, with their balance.")
+    body = _estimates_table(shown) + qe.markup.bullets(made.notes)
+    return drawn + qe.markup.card(made.title, body)
+
+
+def _of_one_outcome(made: qe.Variation) -> qe.Variation:
+    """Only the rows with the outcome of the design: others are measured in other units."""
+    if "outcome" not in made.table:
+        return made
+    return dataclasses.replace(made, table=made.table[made.table["outcome"].isna()].reset_index(drop=True))
 
 
 def _estimates_table(frame: pd.DataFrame) -> str:

@@ -86,14 +86,14 @@ class Step:
             self._refresh()
 
     def _refresh(self) -> None:
-        state = self.state
-        self._head.value = f"<style>{look.STYLE}</style>{look.head(self.number, self.name, state)}"
-        waiting = state == "waiting"
+        waiting = self.state == "waiting"
         (self._panel.add_class if waiting else self._panel.remove_class)("qi-waiting")
         self._waiting.value = look.note(f"{self.missing()}") if waiting else ""
         self._inside.layout.display = "none" if waiting else None
         if not waiting:
             self.follow()
+        # Last, because a step may become done by following the study.
+        self._head.value = f"<style>{look.STYLE}</style>{look.head(self.number, self.name, self.state)}"
 
     def say(self, body: str) -> None:
         """Show a message under the controls; HTML that was escaped by its maker."""
@@ -139,6 +139,15 @@ class Step:
             return self.panel._repr_mimebundle_(**kwargs)
         shown = look.head(self.number, self.name, self.state) + self.plain()
         return {"text/html": look.styled(shown), "text/plain": f"{self.number}. {self.name}: {self.state}"}
+
+
+def outcome_fields(app: "App", said: str) -> Any:
+    """The fields of the outcome with a remark; nothing for designs that state it with the data."""
+    import ipywidgets as widgets
+
+    if "outcome" not in app.form.sections:
+        return widgets.VBox()
+    return widgets.VBox([look.text(look.note(said)), app.form.section("outcome")])
 
 
 def waiting_for(design: qe.Design | None) -> str:

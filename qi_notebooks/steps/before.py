@@ -8,10 +8,14 @@ from typing import Any
 
 import qieval as qe
 from qi_notebooks import look, presets, views
-from qi_notebooks.steps.base import Step, waiting_for
+from qi_notebooks.steps.base import Step, outcome_fields, waiting_for
 
 FILES = ("*.csv", "*.csv.gz", "*.parquet", "*.feather")
 MOST_FILES = 200
+OUTCOME_BEFORE = (
+    "Name the outcome before you lock, so that readers see that it was not chosen by its result. Its values"
+    " stay closed until you estimate; an outcome that is named later is called exploratory."
+)
 
 
 class Question(Step):
@@ -83,11 +87,9 @@ class DataStep(Step):
 
     def _offer_sources(self) -> None:
         """The examples that suit the method and the files in the folder; the source in use stays chosen."""
-        title = self.study.method.title.lower()
-        listed = qe.data.examples()
-        suited = listed[[title in suits.lower().split(", ") for suits in listed["suits"]]]
         options = [
-            (f"Example: {row.name}", f"{presets.EXAMPLE}{row.name}") for row in suited.itertuples(index=False)
+            (f"Example: {name}", f"{presets.EXAMPLE}{name}")
+            for name in presets.suited(self.study.method.title)
         ]
         found = sorted({path.as_posix() for pattern in FILES for path in Path().glob(pattern)})[:MOST_FILES]
         options += [(f"File: {name}", name) for name in found]
@@ -129,8 +131,7 @@ class DesignChecks(Step):
     def follow(self) -> None:
         if self._drawn is not self.study.before:
             self._drawn = self.study.before
-            again = look.note("The design has changed since the checks were made. Run them again.")
-            self._shown.value = again if self._drawn is None else self.plain()
+            self._shown.value = look.note(self._outdated()) if self._drawn is None else self.plain()
 
     def carry_out(self) -> None:
         self.study.check_design()
@@ -140,6 +141,12 @@ class DesignChecks(Step):
 
     def _run(self) -> None:
         self.study.check_design()
+
+    def _outdated(self) -> str:
+        said = "The design has changed since the checks were made."
+        if "choose" in self.app.by_name and self.study.looked:
+            return f"{said} They are made again when you lock it, or run them now."
+        return f"{said} Run them again."
 
 
 class Lock(Step):
@@ -153,7 +160,8 @@ class Lock(Step):
     )
 
     def missing(self) -> str:
-        checked = self.study.before is not None or self.study.settled
+        remade = "choose" in self.app.by_name and self.study.looked
+        checked = self.study.before is not None or self.study.settled or remade
         return waiting_for(self.study.design) or ("" if checked else "Waiting: run the design checks first.")
 
     def done(self) -> bool:
@@ -168,7 +176,9 @@ class Lock(Step):
             self.button("Continue without locking", self.study.go_on_unlocked),
         )
         title = "Why you believe what no data can test"
+        self._outcome = outcome_fields(self.app, OUTCOME_BEFORE)
         return [
+            self._outcome,
             widgets.Accordion([self.app.form.arguments], titles=(title,), selected_index=None),
             self._buttons,
             self._shown,
@@ -176,6 +186,7 @@ class Lock(Step):
 
     def follow(self) -> None:
         self._buttons.layout.display = "none" if self.study.protocol is not None else None
+        self._outcome.layout.display = "none" if self.study.settled else None
         self._shown.value = self._standing()
 
     def carry_out(self) -> None:

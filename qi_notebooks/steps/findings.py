@@ -9,7 +9,7 @@ import qieval as qe
 from qi_notebooks import look, views
 from qi_notebooks.alterations import Alteration, suggestions
 from qi_notebooks.offers import Offers
-from qi_notebooks.steps.base import Step, waiting_for
+from qi_notebooks.steps.base import Step, outcome_fields, waiting_for
 
 EVIDENCE = "Each check with its evidence"
 
@@ -33,7 +33,9 @@ class Estimate(Step):
     def controls(self) -> list[Any]:
         self._shown = look.text()
         self._drawn: Any = None
-        return [self.actions(self.button("Estimate the effect", self._run, primary=True)), self._shown]
+        self._outcome = outcome_fields(self.app, "What is measured afterwards, and how the effect is told.")
+        run = self.actions(self.button("Estimate the effect", self._run, primary=True))
+        return [self._outcome, run, self._shown]
 
     def follow(self) -> None:
         result = self.study.result
@@ -130,14 +132,19 @@ class Sensitivity(Step):
 
         self._ticks = widgets.VBox()
         self._boxes: list[tuple[Alteration, Any]] = []
-        self._shown = look.text()
+        self._shown, self._beside = look.text(), look.text()
         self._drawn: Any = None
+        self._drawn_panel: Any = None
         self._offered_for: Any = None
-        return [
-            self._ticks,
-            self.actions(self.button("Estimate under altered designs", self._run, primary=True)),
-            self._shown,
-        ]
+        buttons = [self.button("Estimate under altered designs", self._run, primary=True)]
+        if self._has_others:
+            buttons.append(self.button("Compare with other methods", self.study.compare))
+        return [self._ticks, self.actions(*buttons), self._shown, self._beside]
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether other methods answer the same question from the same rows."""
+        return "choose" in self.app.by_name
 
     def follow(self) -> None:
         if self._offered_for != self.study.design:
@@ -146,13 +153,19 @@ class Sensitivity(Step):
         if self._drawn is not self.study.variation:
             self._drawn = self.study.variation
             self._shown.value = "" if self._drawn is None else views.variation(self._drawn)
+        if self._drawn_panel is not self.study.panel:
+            self._drawn_panel = self.study.panel
+            self._beside.value = "" if self._drawn_panel is None else views.side_by_side(self._drawn_panel)
 
     def carry_out(self) -> None:
         usual = [item for item in suggestions(self.study.design, Offers(self.study.data)) if item.usual]
         self.study.vary({item.field: item.values for item in usual})
+        if self._has_others:
+            self.study.compare()
 
     def plain(self) -> str:
-        return views.variation(self.study.variation)
+        beside = "" if self.study.panel is None else views.side_by_side(self.study.panel)
+        return views.variation(self.study.variation) + beside
 
     def _offer(self) -> None:
         import ipywidgets as widgets

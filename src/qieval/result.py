@@ -108,11 +108,7 @@ class Result:
 def main_estimates(result: Result) -> pd.DataFrame | None:
     """The estimates that have no position of their own: the overall effects."""
     table = result.estimates
-    return (
-        None
-        if table is None
-        else table.loc[table["at"].isna()].drop(columns=["at", *_empty(table)])
-    )
+    return None if table is None else table.loc[table["at"].isna()].drop(columns=["at", *_empty(table)])
 
 
 def _empty(table: pd.DataFrame) -> list[str]:

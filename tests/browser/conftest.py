@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "ci-artifacts"
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 60
+SLOW = 60_000
+"""Milliseconds that a step may take on a busy machine."""
 QUIET_CHECKS = 4
 PRIVATE = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 WORKSPACES = "JUPYTER_CONFIG_DIR/lab/workspaces"
@@ -133,6 +135,24 @@ class Lab:
     def see(self, text: str | re.Pattern[str], seconds: float = 30) -> None:
         """Wait until a widget shows this text."""
         expect(self.widgets.get_by_text(text).first).to_be_visible(timeout=seconds * 1000)
+
+    def step(self, number: int) -> Locator:
+        """The panel of a step of a guided study."""
+        sign = self.page.locator(".qi-number").get_by_text(str(number), exact=True)
+        return self.page.locator(".qi-step").filter(has=sign)
+
+    def press(self, number: int, button: str) -> None:
+        """Click a button of a step and wait until the step is done and all its pictures are drawn."""
+        panel = self.step(number)
+        panel.get_by_role("button", name=button, exact=True).click()
+        expect(panel.locator(".qi-state")).to_have_text("✓ done", timeout=SLOW)
+        expect(panel).not_to_contain_text("Working", timeout=SLOW)
+
+    def picture(self, number: int, name: str) -> None:
+        """A screenshot of one step, all of it."""
+        panel = self.step(number)
+        panel.scroll_into_view_if_needed()
+        self.screenshot(name, of=panel)
 
     def save(self) -> None:
         """Save the notebook as the user does."""

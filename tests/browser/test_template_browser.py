@@ -8,29 +8,7 @@ from playwright.sync_api import expect
 import qieval as qe
 from qi_notebooks.presets import PRESETS
 
-SLOW = 60_000
-"""Milliseconds that a step may take on a busy machine."""
 TEMPLATE = "qieval-studies/difference_in_differences.ipynb"
-
-
-def step(lab, number):
-    """The panel of a step."""
-    number_sign = lab.page.locator(".qi-number").get_by_text(str(number), exact=True)
-    return lab.page.locator(".qi-step").filter(has=number_sign)
-
-
-def press(lab, number, button):
-    """Click a button of a step and wait until the step is done and all its pictures are drawn."""
-    lab.click(button)
-    expect(step(lab, number).locator(".qi-state")).to_have_text("✓ done", timeout=SLOW)
-    expect(step(lab, number)).not_to_contain_text("Working", timeout=SLOW)
-
-
-def picture(lab, number, name):
-    """A screenshot of one step, all of it."""
-    found = step(lab, number)
-    found.scroll_into_view_if_needed()
-    lab.screenshot(name, of=found)
 
 
 def expected(**changes):
@@ -59,36 +37,36 @@ def test_guided_study_from_question_to_report(lab):
     lab.open(TEMPLATE)
     lab.run_all()
     assert lab.errors() == []
-    picture(lab, 1, "study-1-question")
-    picture(lab, 2, "study-2-data")
-    expect(step(lab, 5)).to_contain_text("Waiting: lock the design first")
+    lab.picture(1, "study-1-question")
+    lab.picture(2, "study-2-data")
+    expect(lab.step(5)).to_contain_text("Waiting: lock the design first")
 
-    press(lab, 3, "Run the design checks")
-    expect(step(lab, 3)).to_contain_text("trends before the start", ignore_case=True)
-    step(lab, 3).locator("summary").filter(has_text="rends before the start").first.click()
-    picture(lab, 3, "study-3-design-checks")
-    press(lab, 4, "Lock this design")
-    expect(step(lab, 4)).to_contain_text("Locked")
-    picture(lab, 4, "study-4-lock")
+    lab.press(3, "Run the design checks")
+    expect(lab.step(3)).to_contain_text("trends before the start", ignore_case=True)
+    lab.step(3).locator("summary").filter(has_text="rends before the start").first.click()
+    lab.picture(3, "study-3-design-checks")
+    lab.press(4, "Lock this design")
+    expect(lab.step(4)).to_contain_text("Locked")
+    lab.picture(4, "study-4-lock")
 
-    press(lab, 5, "Estimate the effect")
-    headline = step(lab, 5).locator(".qieval-headline")
+    lab.press(5, "Estimate the effect")
+    headline = lab.step(5).locator(".qieval-headline")
     expect(headline).to_have_text(expected())
-    expect(step(lab, 5)).to_contain_text("Protocol: as locked")
-    picture(lab, 5, "study-5-estimate")
-    before = step(lab, 5).locator("img").first.get_attribute("src")
+    expect(lab.step(5)).to_contain_text("Protocol: as locked")
+    lab.picture(5, "study-5-estimate")
+    before = lab.step(5).locator("img").first.get_attribute("src")
 
-    press(lab, 6, "Examine the assumptions")
-    expect(step(lab, 6)).to_contain_text("no spillover")
-    picture(lab, 6, "study-6-assumptions")
-    press(lab, 7, "Estimate under altered designs")
-    expect(step(lab, 7)).to_contain_text("as designed")
-    picture(lab, 7, "study-7-sensitivity")
+    lab.press(6, "Examine the assumptions")
+    expect(lab.step(6)).to_contain_text("no spillover")
+    lab.picture(6, "study-6-assumptions")
+    lab.press(7, "Estimate under altered designs")
+    expect(lab.step(7)).to_contain_text("as designed")
+    lab.picture(7, "study-7-sensitivity")
 
-    press(lab, 8, "Write report")
-    link = step(lab, 8).get_by_role("link", name="Open the report")
+    lab.press(8, "Write report")
+    link = lab.step(8).get_by_role("link", name="Open the report")
     expect(link).to_be_visible()
-    picture(lab, 8, "study-8-report")
+    lab.picture(8, "study-8-report")
     report = lab.folder / "qieval-studies" / "difference_in_differences_report.html"
     written = report.read_text(encoding="utf-8")
     assert written.lstrip().lower().startswith("<!doctype html>")
@@ -96,11 +74,11 @@ def test_guided_study_from_question_to_report(lab):
 
     lab.choose("Outcome", "bed_days")
     expect(headline).to_have_text(expected(outcome="bed_days", measured_in=""))
-    expect(step(lab, 5)).to_contain_text("exploratory: changed since the protocol was locked")
-    assert step(lab, 5).locator("img").first.get_attribute("src") != before
-    expect(step(lab, 6)).to_contain_text("Examine the assumptions")
-    picture(lab, 5, "study-5-estimate-changed")
-    picture(lab, 9, "study-9-code")
+    expect(lab.step(5)).to_contain_text("exploratory: changed since the protocol was locked")
+    assert lab.step(5).locator("img").first.get_attribute("src") != before
+    expect(lab.step(6)).to_contain_text("Examine the assumptions")
+    lab.picture(5, "study-5-estimate-changed")
+    lab.picture(9, "study-9-code")
     lab.click("Save my choices")
     assert lab.errors() == []
     lab.save()

@@ -95,7 +95,7 @@ def test_balance_tables_and_sensitivity_analyses_have_pictures():
     people = qe.example("community_service").frame
     table = qe.balance(people, "service", ["age", "sex"])
     analyses = [
-        qe.sensitivity.omitted_variable(people, "cost", "service", ["age", "frailty"], benchmarks=["frailty"]),
+        qe.sensitivity.omitted_variable(people, "cost", "service", ["age", "frailty"], ["frailty"]),
         qe.sensitivity.e_value(1.5, 1.2, 1.9, measure="risk ratio"),
         qe.sensitivity.rosenbaum([3.0, 4.0, 6.0, 2.0], [1.0, 2.0, 2.0, 3.0]),
         qe.sensitivity.negative_controls([0.1, 0.2, 0.05, -0.1, 0.3], [0.1] * 5),

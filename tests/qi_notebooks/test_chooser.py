@@ -16,7 +16,10 @@ def test_each_method_of_the_catalogue_has_advice_and_a_template():
 
 def test_the_chooser_says_honestly_when_nothing_fits():
     answers = dict.fromkeys(chooser.QUESTIONS, "yes")
-    assert chooser.advise(answers).fits == ("difference_in_differences",)
+    assert chooser.advise(answers).fits == tuple(chooser.NEEDS)
+    several = chooser.advise({**answers, "one start": "no"})
+    assert several.fits == ("matching", "genetic_matching", "weighting")
+    assert "difference_in_differences" in several.unfit
     advice = chooser.advise({**answers, "comparison": "no"})
     assert advice.fits == ()
     assert "None of the methods" in chooser.described(advice)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import qieval as qe
-from qi_notebooks.controls import ArgumentsControl, TicksControl
+from qi_notebooks.controls import TicksControl
+from qi_notebooks.controls_lists import ArgumentsControl
 from qi_notebooks.form import Form
 from qi_notebooks.offers import MOST_GROUPS, MOST_PERIODS, Offers
 

@@ -31,10 +31,27 @@ for _name, _words in (
     (_found,) = [held for held in _buttons(app.step(_name).panel) if held.description == _words]
     _found.click()
 print([step.state for step in app.steps])
+"""
+AFTERWARDS = {
+    "difference_in_differences": """
 app.form.controls["comparison"].inner.value = "surgery"
 app.form.controls["cluster"].inner.value = "surgery"
 print(app.result is not None)
-"""
+""",
+    "matching": """
+(_others,) = [held for held in _buttons(app.step("sensitivity").panel) if "other" in held.description]
+_others.click()
+app.form.controls["caliper"].inner.value = 0.05
+app.form.controls["different"]._pick.value = "person"
+app.form.controls["cluster"].inner.value = "surgery"
+print(app.result is not None)
+""",
+}
+"""What is clicked after the study: columns of labels are chosen where organisations or groups are meant."""
+VALUES = {
+    "difference_in_differences": {"unit": "person", "time": "month", "start": "2022-05"},
+    "matching": {"covariates": ["age", "earlier", "sex"], "caliper": 0.1},
+}
 
 
 BANDS = ((61_000, 62_000), (78_000, 79_000))
@@ -55,6 +72,24 @@ def person_level():
         month=[f"2022-{time + 1:02d}" for time in frame["time"]],
         cost=np.where(rng.random(len(frame)) < 0.5, low, high).round(6),
     ).drop(columns=["unit", "time", "y"])
+
+
+def matched_level():
+    """People seen once, with codes and costs as above, before and after; ages do not tell anyone apart."""
+    frame = qe.data.simulate_cohort(400, seed=5).frame[["age", "sex", "service"]]
+    rng = np.random.default_rng(12)
+    n = len(frame)
+    low, high = (rng.uniform(*band, (n, 2)) for band in BANDS)
+    costs = np.where(rng.random((n, 2)) < 0.5, low, high).round(6)
+    return frame.rename(columns={"service": "treated"}).assign(
+        person=[f"CANARY-{8800 + at}" for at in range(n)],
+        surgery=[f"SURGERYCANARY{at % 24}" for at in range(n)],
+        earlier=costs[:, 0],
+        cost=costs[:, 1],
+    )
+
+
+PEOPLE = {"difference_in_differences": person_level, "matching": matched_level}
 
 
 def leaked(text):
@@ -80,23 +115,17 @@ def test_the_search_would_find_a_row_however_it_is_written():
     assert leaked(f"{frame['cost'].mean():.1f} and an IPY_MODEL_{'61500' * 6}ab") == []
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """The template, run and clicked through on people's data, and saved with the state of all widgets."""
+@pytest.fixture(scope="module", params=list(VALUES))
+def saved(tmp_path_factory, request):
+    """A template, run and clicked through on people's data, and saved with the state of all widgets."""
     folder = tmp_path_factory.mktemp("leak")
-    person_level().to_csv(folder / "people.csv", index=False)
-    path = folder / "study.ipynb"
-    shutil.copy(lab.TEMPLATES / "difference_in_differences.ipynb", path)
+    PEOPLE[request.param]().to_csv(folder / "people.csv", index=False)
+    path = folder / f"{request.param}.ipynb"
+    shutil.copy(lab.TEMPLATES / path.name, path)
     notebook = nbformat.read(path, as_version=4)
-    values = {
-        "data": "people.csv",
-        "outcome": "cost",
-        "unit": "person",
-        "time": "month",
-        "treated": "treated",
-    }
-    parameters.rewrite(notebook, {**values, "start": "2022-05"})
-    notebook.cells.append(nbformat.v4.new_code_cell(CLICK))
+    values = {"data": "people.csv", "outcome": "cost", "treated": "treated"}
+    parameters.rewrite(notebook, {**values, **VALUES[request.param]})
+    notebook.cells.append(nbformat.v4.new_code_cell(CLICK + AFTERWARDS[request.param]))
     NotebookClient(
         notebook,
         timeout=300,
@@ -111,9 +140,11 @@ def saved(tmp_path_factory):
 @pytest.mark.slow
 def test_the_study_was_really_clicked_through(saved):
     notebook = nbformat.read(saved, as_version=4)
-    assert notebook.cells[-1].outputs[0].text.splitlines() == [str(["open", *["done"] * 8]), "True"]
+    steps = 8 if saved.stem == "difference_in_differences" else 9
+    printed = [held.text for held in notebook.cells[-1].outputs if held.get("name") == "stdout"]
+    assert "".join(printed).splitlines() == [str(["open", *["done"] * steps]), "True"]
     assert len(notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]) > 100
-    assert "on average" in saved.read_text(encoding="utf-8")
+    assert "interval" in saved.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

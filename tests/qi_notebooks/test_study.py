@@ -10,7 +10,6 @@ import qieval as qe
 from qi_notebooks.alterations import suggestions
 from qi_notebooks.app import App
 from qi_notebooks.offers import Offers
-from qi_notebooks.steps import STEPS
 from qi_notebooks.study import Study
 
 
@@ -92,7 +91,7 @@ def test_choices_are_small_and_hold_no_data(drive, app, panel):
 def test_without_a_screen_each_step_does_its_default(panel, tmp_path, monkeypatch, choices):
     monkeypatch.chdir(tmp_path)
     app = App("difference_in_differences", panel, interactive=False, **choices)
-    for step in STEPS:
+    for step in app.steps:
         shown = app.step(step.name)._repr_mimebundle_()
         assert step.name in shown["text/html"]
         assert "widget" not in " ".join(shown)

@@ -13,7 +13,7 @@ from qieval.plots import sensitivity
 if TYPE_CHECKING:
     from plotnine import ggplot
 
-NO_BENCHMARKS = pd.DataFrame(columns=["benchmark", "multiple", "r2_treated", "r2_outcome"])
+BENCHMARK_COLUMNS = ["benchmark", "multiple", "r2_treated", "r2_outcome"]
 
 
 def of_sensitivity(name: str, table: pd.DataFrame, details: Mapping[str, Any]) -> ggplot:
@@ -25,7 +25,8 @@ def of_sensitivity(name: str, table: pd.DataFrame, details: Mapping[str, Any]) -
 
 
 def _contour(table: pd.DataFrame, details: Mapping[str, Any]) -> ggplot:
-    return sensitivity.omitted_variable_contour(details["contour"], table if len(table) else NO_BENCHMARKS)
+    benchmarks = table if len(table) else pd.DataFrame(columns=BENCHMARK_COLUMNS)
+    return sensitivity.omitted_variable_contour(details["contour"], benchmarks)
 
 
 def _e_value(table: pd.DataFrame, details: Mapping[str, Any]) -> ggplot:

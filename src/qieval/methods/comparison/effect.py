@@ -243,7 +243,10 @@ def _label(sample: Sample, wanted: str, groups: int) -> tuple[str, list[str]]:
     if name is None:
         return label, []
     if wanted.startswith("Abadie-Imbens"):
-        said = f"interval: the Abadie-Imbens standard error does not allow for '{name}'; match without replacement."
+        said = (
+            f"interval: the Abadie-Imbens standard error does not allow for '{name}'; match without"
+            " replacement."
+        )
         return f"{label}; not allowing for '{name}'", [said]
     label += f"; allowing for '{name}'"
     if groups >= FEW_CLUSTERS:

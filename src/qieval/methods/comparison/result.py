@@ -102,7 +102,8 @@ def needed_in_words(item: Contrast) -> str:
         return f"one {'more' if value > 0 else 'fewer'} with the outcome for every {many} treated"
 
     if item.through_infinity:
-        return f"{said(item.estimate)} (interval from {said(item.low)}, through no difference, to {said(item.high)})"
+        ends = f"interval from {said(item.low)}, through no difference, to {said(item.high)}"
+        return f"{said(item.estimate)} ({ends})"
     near, far = sorted((abs(item.low), abs(item.high)))
     return f"{said(item.estimate)} (interval {near:,.0f} to {far:,.0f})"
 

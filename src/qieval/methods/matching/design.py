@@ -222,8 +222,14 @@ class Matching(MatchedDesign):
     def _ignored(self) -> list[str]:
         """Conditions on pairs that are set although the method makes no use of them."""
         if self.method == "genetic":
-            other = {"score": None, "discard": "none", "order": "largest", "learner": "logistic", "caliper": 0}
-            return [role for role, plain in other.items() if getattr(self, role) != plain]
+            plain = {
+                "score": None,
+                "discard": "none",
+                "order": "largest",
+                "learner": "logistic",
+                "caliper": 0,
+            }
+            return [role for role, held in plain.items() if getattr(self, role) != held]
         if self.method not in ("cardinality", "profile", *STRATA):
             return []
         roles = ("caliper", "calipers", "different", "mahalanobis_on")

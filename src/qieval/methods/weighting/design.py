@@ -78,7 +78,8 @@ class Weighting(CohortDesign):
     inference: str = choice(
         ("automatic", "estimated weights", "robust", "bootstrap"),
         "how the standard error is made: allowing for the estimation of the weights (automatic where it"
-        " can be), as if they were known (robust), or by bootstrap, which estimates the weights again (a score from elsewhere is kept)",
+        " can be), as if they were known (robust), or by bootstrap, which estimates the weights"
+        " again (a score from elsewhere is kept)",
         default="automatic",
     )
 
