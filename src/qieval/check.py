@@ -139,7 +139,7 @@ class Checks:
 
 def ledger_html(checks: Checks) -> str:
     """The ledger as a table: verdict with sign, what is assumed, what was seen, the user's argument."""
-    body = "".join(_ledger_row(row) for _, row in checks.ledger.iterrows())
+    body = "".join(_ledger_row(row, _seen(checks, row)) for _, row in checks.ledger.iterrows())
     head = "<th>Verdict</th><th>What is assumed</th><th>What was seen</th>"
     note = (
         "An argument is the evaluator's reasoning, not evidence. Untestable assumptions can never be"
@@ -160,14 +160,25 @@ def checks_html(checks: Checks) -> str:
     return f"<table><tbody>{rows}</tbody></table>"
 
 
-def _ledger_row(row: pd.Series[str]) -> str:
+def _seen(checks: Checks, row: pd.Series[str]) -> str:
+    """What each check of an assumption says, on a line of its own and under its name where there are
+    several."""
+    found = [check for check in checks if check.assumption == row["assumption"]]
+    if len(found) < 2:
+        return markup.escape(row["text"])
+    ordered = sorted(found, key=lambda check: -WEIGHT.get(check.verdict, 0))
+    said = (f"<li><b>{markup.escape(check.name)}:</b> {markup.escape(check.text)}</li>" for check in ordered)
+    return f"<ul style='margin:0 0 .3em;padding-left:1.1em'>{''.join(said)}</ul>"
+
+
+def _ledger_row(row: pd.Series[str], told: str) -> str:
     argued = ""
     if row["argument"]:
         argued = f"<div class='qieval-note'><i>Argument:</i> {markup.escape(row['argument'])}</div>"
     escape = markup.escape
     assumed = f"<b>{escape(row['assumption'])}</b><div class='qieval-note'>{escape(row['statement'])}</div>"
     otherwise = f"If it fails: {escape(row['consequence'])} ({escape(row['source'])})"
-    seen = f"{escape(row['text'])}{argued}<div class='qieval-note'>{otherwise}</div>"
+    seen = f"{told}{argued}<div class='qieval-note'>{otherwise}</div>"
     return f"<tr><td>{markup.badge(row['verdict'])}</td><td>{assumed}</td><td>{seen}</td></tr>"
 
 
