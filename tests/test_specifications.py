@@ -165,7 +165,7 @@ def test_the_picture_shows_balance(panel, tmp_path):
 def test_the_line_of_no_effect(effect, nothing, design, people):
     panel = qe.specifications(replace(design, outcome="died", effect=effect), people, ["CBPS"])
     assert panel.table["term"].eq(f"risk {effect}").all()
-    assert variation._no_effect(panel.table) == nothing
+    assert variation.no_effect(panel.table) == nothing
 
 
 def test_a_report_takes_the_panel_as_sensitivity_analysis():

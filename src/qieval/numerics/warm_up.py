@@ -33,6 +33,7 @@ def warm_up() -> None:
 
 def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
     everybody, score = np.ones(ROWS, dtype=bool), x[:, 0].copy()
+    matrix = np.abs(score[treated][:, None] - score[~treated])
     vectors, strata = whiten(x, treated), np.arange(ROWS) % 2
 
     def on_score(**options: Any) -> Callable[[], object]:
@@ -46,6 +47,7 @@ def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
         on_score(replace=True),
         on_score(vectors=vectors, caliper=0.5),
         lambda: nearest(Search(focal=treated, usable=everybody, vectors=vectors, order="data")),
+        lambda: nearest(Search(focal=treated, usable=everybody, matrix=matrix, order="data")),
         lambda: optimal_pairs(Candidates(focal=treated, score=score)),
         lambda: optimal_pairs(Candidates(focal=treated, score=score, caliper=0.5)),
         lambda: full(Candidates(focal=treated, score=score)),
