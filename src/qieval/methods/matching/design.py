@@ -336,7 +336,7 @@ class GeneticMatching(MatchedDesign):
         step="data",
     )
     evaluations: int = number(
-        "how many weightings are tried in all", low=50, high=1_000_000, default=20_000, whole=True
+        "how many weightings are tried in all", low=50, high=1_000_000, default=30_000, whole=True
     )
     restarts: int = number(
         "into how many searches of equal length they are divided (0: a new one begins whenever one no longer"
