@@ -73,6 +73,13 @@ def _sorted_rows(values: Floats, draw: Floats | None) -> Rows:
     return mixed[stable_order(values[mixed])]
 
 
+def _by_code(code: Small) -> Rows:
+    """Stable order of codes from 0; numpy sorts 16 bits by counting, much faster than by comparison."""
+    if code.size and code.max() < 2**16:
+        return np.argsort(code.astype(np.uint16), kind="stable")
+    return stable_order(code)
+
+
 def _line(search: Search, score: Floats) -> kernel.Line:
     """Rows along the score, stratum by stratum, and links to the next free row of the pool."""
     n = score.size
@@ -81,7 +88,7 @@ def _line(search: Search, score: Floats) -> kernel.Line:
     code = np.zeros(n, dtype=np.int32)
     if search.strata is not None:
         code = _codes(search.strata, n)
-        step = stable_order(code[rows]).astype(np.int32)
+        step = _by_code(code[rows]).astype(np.int32)
         rows = rows[step]
     free = np.zeros(n + 2, dtype=np.uint8)
     free[1:-1] = (search.usable & ~search.focal)[rows]
