@@ -18,6 +18,8 @@ from qieval.numerics.full_matching import full
 from qieval.numerics.genetic import search
 from qieval.numerics.nearest import Search, nearest
 from qieval.numerics.optimal import optimal_pairs
+from qieval.numerics.placebo_units import placebo_units
+from qieval.numerics.simplex import simplex_least_squares
 from qieval.progress import progress
 
 ROWS = 60
@@ -53,6 +55,8 @@ def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
         lambda: full(Candidates(focal=treated, score=score)),
         lambda: search(Task(x=x, focal=treated), evaluations=60),
         lambda: search(Task(x=x, focal=treated, replace=False, ties="first"), evaluations=60),
+        lambda: simplex_least_squares(x.T, x[0]),
+        lambda: placebo_units(x.T, 2),
     ]
 
 
