@@ -95,6 +95,10 @@ class Design:
                 names.extend(held)
         return tuple(dict.fromkeys(names))
 
+    def required_columns(self) -> tuple[str, ...]:
+        """The used columns in which every row needs a value."""
+        return self.used_columns()
+
     def outcome_columns(self) -> tuple[str, ...]:
         """The columns that must stay closed while the design is being settled."""
         return ()
@@ -152,6 +156,70 @@ class PanelDesign(Design):
         "binary", "1 for units that ever receive the intervention, 0 for the comparison units"
     )
     start: Any = value("the first period with the intervention")
+    first_period: Any = value("the first period to use (by default all)", default=None, step="analysis")
+    last_period: Any = value("the last period to use (by default all)", default=None, step="analysis")
+
+    @property
+    def units_are(self) -> str:
+        """Whether units are organisations or places, which may be named, or people, who never are."""
+        return "organisations"
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Columns to adjust for, for designs that have them."""
+        return ()
+
+    @property
+    def baseline_covariates(self) -> tuple[str, ...]:
+        """Columns fixed before the start to adjust for, for designs that have them."""
+        return ()
+
+    @property
+    def cluster(self) -> str | None:
+        """The column of what the intervention was assigned to, where it is not the unit."""
+        return None
+
+    @property
+    def weights(self) -> str | None:
+        """The column of weights of rows, for designs that have them."""
+        return None
+
+    @property
+    def comparison(self) -> str | None:
+        """The column of groups of comparison units, for designs that have them."""
+        return None
+
+    @property
+    def comparison_groups(self) -> tuple[Any, ...]:
+        """Which groups of comparison units to use."""
+        return ()
+
+    def outcome_columns(self) -> tuple[str, ...]:
+        """The columns that must stay closed while the design is being settled."""
+        return (self.outcome,)
+
+    def _contradictions(self) -> list[str]:
+        roles = {"unit": self.unit, "time": self.time, "treated": self.treated, "outcome": self.outcome}
+        return [
+            f"{role}, {other}: both name the column '{name}'. Each role needs a column of its own."
+            for role, name in roles.items()
+            for other, taken in roles.items()
+            if role < other and name == taken
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AdjustedPanelDesign(PanelDesign):
+    """Units observed over time whose comparison may be adjusted for characteristics, weighted and
+    clustered."""
+
+    units_are: str = choice(
+        ("people", "organisations"),
+        "whether a unit is a person or an organisation: counts of people are suppressed in reports when"
+        " small",
+        default="people",
+        step="data",
+    )
     covariates: tuple[str, ...] = columns(
         "any", "measured characteristics to adjust for, as they change over time"
     )
@@ -166,38 +234,19 @@ class PanelDesign(Design):
     weights: str | None = column(
         "numeric", "the weight of each row, such as the number of people", default=None
     )
-    units_are: str = choice(
-        ("people", "organisations"),
-        "whether a unit is a person or an organisation: counts of people are suppressed in reports when"
-        " small",
-        default="people",
-        step="data",
-    )
-    first_period: Any = value("the first period to use (by default all)", default=None, step="analysis")
-    last_period: Any = value("the last period to use (by default all)", default=None, step="analysis")
     comparison: str | None = column(
         "any", "a column that names groups of comparison units", default=None, step="analysis"
     )
     comparison_groups: tuple[Any, ...] = values("which groups of comparison units to use (by default all)")
 
-    def outcome_columns(self) -> tuple[str, ...]:
-        """The columns that must stay closed while the design is being settled."""
-        return (self.outcome,)
-
     def _contradictions(self) -> list[str]:
-        found = []
+        found = super()._contradictions()
         roles = {"unit": self.unit, "time": self.time, "treated": self.treated, "outcome": self.outcome}
-        for role, name in roles.items():
-            for other, taken in roles.items():
-                if role < other and name == taken:
-                    found.append(
-                        f"{role}, {other}: both name the column '{name}'. Each role needs a column of its"
-                        " own."
-                    )
-            if name in self.covariates + self.baseline_covariates:
-                found.append(
-                    f"covariates: '{name}' is already the {role}; it cannot adjust for itself. Remove it."
-                )
+        found += [
+            f"covariates: '{name}' is already the {role}; it cannot adjust for itself. Remove it."
+            for role, name in roles.items()
+            if name in self.covariates + self.baseline_covariates
+        ]
         found += [
             f"covariates, baseline_covariates: '{name}' is in both. Keep it in one."
             for name in self.covariates

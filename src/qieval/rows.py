@@ -86,7 +86,7 @@ def complete_rows(
     design: PanelDesign, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
 ) -> pd.DataFrame:
     """The rows without missing values in the used columns (outcomes are not looked at when blind)."""
-    used = [name for name in design.used_columns() if not (blind and name == design.outcome)]
+    used = [name for name in design.required_columns() if not (blind and name == design.outcome)]
     frame = frame[list(design.used_columns())].assign(**{POSITION: np.arange(len(frame))})
     empty = {str(name): int(count) for name, count in frame[used].isna().sum().items() if count}
     if not empty:

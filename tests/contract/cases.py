@@ -14,7 +14,8 @@ from qieval.design import Design
 class Case:
     """A design with its data. `relabel` renames units; `shift` moves the dates of data and design alike.
 
-    `closed` marks the rows whose outcome must not be looked at while the design is being settled.
+    `closed` marks the rows whose outcome must not be looked at while the design is being settled; `drawn` those
+    that a result shows because they are the series of the one place that is evaluated.
     """
 
     design: Design
@@ -23,6 +24,7 @@ class Case:
     relabel: Callable[[pd.DataFrame], pd.DataFrame]
     shift: Callable[[Design, pd.DataFrame], tuple[Design, pd.DataFrame]]
     closed: np.ndarray
+    drawn: np.ndarray | None = None
 
 
 def _did() -> Case:
@@ -107,8 +109,128 @@ def _comparison(design: type[Design], **fields: object) -> Case:
     )
 
 
+def _places(seed: int = 11, places: int = 24, periods: int = 26, start: int = 18) -> pd.DataFrame:
+    """Places moved by three common factors; place 0 gets the service at `start`."""
+    rng = np.random.default_rng(seed)
+    factors = np.cumsum(rng.normal(0.2, 1.0, (periods, 3)), axis=0)
+    loadings = rng.dirichlet(np.ones(3), places)
+    loadings[0] = [0.4, 0.35, 0.25]
+    y = 50 + factors @ loadings.T * 3 + rng.normal(0, 0.6, (periods, places))
+    y[start:, 0] -= 4.0
+    place, time = np.divmod(np.arange(places * periods), periods)
+    deprived = rng.normal(0, 1, places) + 3 * loadings[:, 0]
+    return pd.DataFrame(
+        {
+            "place": place,
+            "year": 1990 + time,
+            "y": y.T.ravel(),
+            "treated": (place == 0).astype(int),
+            "deprivation": deprived[place] + 0.01 * time,
+            "people": 1000.0 + 10 * place,
+        }
+    )
+
+
+def _donors(
+    design: type[Design], shifted: Callable[[Design, int], Design] | None = None, **fields: object
+) -> Case:
+    data = _places()
+    stated = design(
+        outcome="y",
+        unit="place",
+        time="year",
+        treated="treated",
+        start=2008,
+        arguments={"no other change at the same time": "the other services went on as before"},
+        events={"2010": "a new tariff in all places"},
+        **fields,
+    )
+    names = {place: f"place {(place * 17) % 25:02d}" for place in range(24)}
+
+    def shift(held: Design, frame: pd.DataFrame) -> tuple[Design, pd.DataFrame]:
+        moved = replace(held, start=held.start + 11, events={"2021": "a new tariff in all places"})
+        return (
+            moved if shifted is None else shifted(moved, 11),
+            frame.assign(year=frame["year"] + 11),
+        )
+
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(place=frame["place"].map(names)),
+        shift=shift,
+        closed=(data["year"] >= 2008).to_numpy(),
+        drawn=(data["treated"] == 1).to_numpy(),
+    )
+
+
+def _synthetic_control() -> Case:
+    predictors = {"deprivation": "1990 to 2007", "y": "1991; 1999; 2007"}
+    moved = {"deprivation": "2001 to 2018", "y": "2002; 2010; 2018"}
+    return _donors(
+        qe.SyntheticControl,
+        lambda held, _: replace(held, predictors=moved),
+        predictors=predictors,
+        v="inverse variance",
+    )
+
+
+def _blocks(seed: int = 4, blocks: int = 240, periods: int = 11, start: int = 8) -> pd.DataFrame:
+    """Blocks with events that follow their residents; the first 24 get the service at `start`."""
+    rng = np.random.default_rng(seed)
+    residents = rng.gamma(4.0, 20.0, blocks)
+    homes = residents * rng.uniform(0.3, 0.6, blocks)
+    block, time = np.divmod(np.arange(blocks * periods), periods)
+    treated = block < 24
+    rate = 0.1 * residents[block] * (1 + 0.02 * time) * np.where(treated & (time >= start), 0.8, 1.0)
+    return pd.DataFrame(
+        {
+            "block": block,
+            "quarter": 100 + time,
+            "y": rng.poisson(rate).astype(float),
+            "treated": treated.astype(int),
+            "residents": residents[block],
+            "homes": homes[block],
+            "beside": ((block >= 24) & (block < 40)).astype(int),
+        }
+    )
+
+
+def _micro() -> Case:
+    data = _blocks()
+    stated = qe.MicroSyntheticControl(
+        outcome="y",
+        unit="block",
+        time="quarter",
+        treated="treated",
+        start=108,
+        match_on=("residents", "homes"),
+        spillover="beside",
+        arguments={"no spillover to the donors": "the service visits homes"},
+        events={"110": "a new tariff in all blocks"},
+    )
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(block=frame["block"].map(lambda old: f"b{(old * 17) % 241:03d}")),
+        shift=lambda held, frame: (
+            replace(held, start=119, events={"121": "a new tariff in all blocks"}),
+            frame.assign(quarter=frame["quarter"] + 11),
+        ),
+        closed=(data["quarter"] >= 108).to_numpy(),
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "DifferenceInDifferences": _did,
+    "SyntheticControl": _synthetic_control,
+    "SyntheticDifferenceInDifferences": lambda: _donors(qe.SyntheticDifferenceInDifferences),
+    "GeneralisedSyntheticControl": lambda: _donors(
+        qe.GeneralisedSyntheticControl, choose_factors="as given", factors=2, draws=99
+    ),
+    "MicroSyntheticControl": _micro,
     "Matching": lambda: _comparison(qe.Matching, caliper=0.3),
     "GeneticMatching": lambda: _comparison(qe.GeneticMatching, evaluations=200, restarts=2),
     "Weighting": lambda: _comparison(qe.Weighting, method="entropy balancing"),

@@ -122,6 +122,8 @@ def test_a_result_carries_no_rows_of_data(method, case):
     result = qe.estimate(case.design, marked)
     carried = pickle.dumps(replace(result, kernel=None))
     rows = marked[case.outcome].to_numpy()
+    if case.drawn is not None:
+        rows = rows[~case.drawn]
     assert sum(value.tobytes() in carried for value in rows) == 0
 
 

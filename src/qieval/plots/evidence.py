@@ -12,6 +12,7 @@ from qieval.plots import theme
 from qieval.plots.comparison import search_trace
 from qieval.plots.love import love
 from qieval.plots.mirror import mirror
+from qieval.plots.synthetic import dots, earlier_dates, shared_means, weight_bars
 from qieval.plots.trajectory import before_start
 from qieval.plots.variation import no_effect
 
@@ -129,6 +130,26 @@ def hidden_bias(table: pd.DataFrame, check: Check) -> ggplot:
     )
 
 
+def several(table: pd.DataFrame, check: Check) -> ggplot:
+    """Estimates by label: see `dots`."""
+    return dots(table, _title(check))
+
+
+def dates(table: pd.DataFrame, check: Check) -> ggplot:
+    """Gaps at pretended dates: see `earlier_dates`."""
+    return earlier_dates(table, _title(check))
+
+
+def shared(table: pd.DataFrame, check: Check) -> ggplot:
+    """Treated, synthetic and donor means: see `shared_means`."""
+    return shared_means(table, _title(check))
+
+
+def bars(table: pd.DataFrame, check: Check) -> ggplot:
+    """Weights of the donors: see `weight_bars`."""
+    return weight_bars(table)
+
+
 _PICTURES = {
     "intervals": intervals,
     "differences": differences,
@@ -138,6 +159,10 @@ _PICTURES = {
     "mirror": scores,
     "search": search,
     "gamma": hidden_bias,
+    "dots": several,
+    "dates": dates,
+    "shared": shared,
+    "weights": bars,
 }
 
 

@@ -164,6 +164,9 @@ _VARIATION = (
     "largest_difference",
     "comparison_effective",
     "estimand",
+    "rank",
+    "units",
+    "gap_before",
     "note",
 )
 

@@ -135,7 +135,7 @@ def data(findings: Findings, gate: Gate) -> Section:
 
 
 _MISSING = {
-    "refuse": "refused: the estimate is not made while a used column is empty anywhere",
+    "refuse": "refused: the estimate is not made while a column that must be complete is empty anywhere",
     "complete cases": "rows with an empty used column are left out and counted",
 }
 

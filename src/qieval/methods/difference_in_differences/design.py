@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qieval.design import PanelDesign
+from qieval.design import AdjustedPanelDesign
 from qieval.fields import choice, number
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class DifferenceInDifferences(PanelDesign):
+class DifferenceInDifferences(AdjustedPanelDesign):
     """Compare the change over time in treated units with the change in comparison units.
 
     The effect is the average effect on the treated (ATT): the coefficient of treated x after in a

@@ -1,0 +1,1 @@
+"""What all methods share that build a comparison out of donors."""
