@@ -10,10 +10,15 @@ from qieval.cohort_design import CohortDesign
 from qieval.covariate_balance import BalanceTable, balance
 from qieval.data import Extract, example, examples, read, simulate, simulate_panel
 from qieval.design import Design
+from qieval.donor_design import DonorDesign
 from qieval.errors import DataError, DependencyError, DesignError, EstimationError, QievalError
 from qieval.fields import declared as fields_of
 from qieval.methods.difference_in_differences import DifferenceInDifferences
+from qieval.methods.generalised_synthetic_control import GeneralisedSyntheticControl
 from qieval.methods.matching import GeneticMatching, Matching
+from qieval.methods.micro_synthetic_control import MicroSyntheticControl
+from qieval.methods.synthetic_control import SyntheticControl
+from qieval.methods.synthetic_did import SyntheticDifferenceInDifferences
 from qieval.methods.weighting import Weighting
 from qieval.own_distances import MatrixRule, match_matrix
 from qieval.periods import periods_of
@@ -22,7 +27,7 @@ from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
 from qieval.specifications import SideBySide, specifications, ways_of
-from qieval.tuning import Trial, Tuning, tuning
+from qieval.tuning import DonorTrial, DonorTuning, Trial, Tuning, tuning
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
 
 __version__ = "0.1.0"
@@ -39,17 +44,24 @@ __all__ = [
     "Design",
     "DesignError",
     "DifferenceInDifferences",
+    "DonorDesign",
+    "DonorTrial",
+    "DonorTuning",
     "EstimationError",
     "Extract",
+    "GeneralisedSyntheticControl",
     "GeneticMatching",
     "Matching",
     "MatrixRule",
     "Method",
+    "MicroSyntheticControl",
     "Protocol",
     "QievalError",
     "Report",
     "Result",
     "SideBySide",
+    "SyntheticControl",
+    "SyntheticDifferenceInDifferences",
     "Trial",
     "Tuning",
     "Variation",

@@ -17,7 +17,7 @@ from qieval.rows import sentence
 from qieval.shapes import Panel
 from qieval.text import listed, plural
 
-ALL_UNTREATED = "units that never receive the intervention"
+ALL_UNTREATED, NO_GAPS = "units that never receive the intervention", "no gap in the outcome"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,7 +120,7 @@ def _pooled(design: DonorDesign, frame: pd.DataFrame, panel: Panel, *, seen: boo
     if issues:
         raise DataError(issues)
     return DonorPool(
-        names=panel.units[keep],
+        names=_plainly(panel.units)[keep],
         y=y[keep],
         treated=panel.unit_treated()[keep],
         first=first[keep],
@@ -187,9 +187,13 @@ def _firsts(design: DonorDesign, panel: Panel, frame: pd.DataFrame, issues: list
 
 
 def _plain(moment: Any) -> Any:
-    if moment is None or moment != moment:
+    if pd.isna(moment):
         raise ValueError("a treated unit has no first period with the intervention. Fill it in")
-    return int(moment) if isinstance(moment, (int, float, np.integer, np.floating)) else moment
+    if isinstance(moment, (int, float, np.integer, np.floating)):
+        if moment != int(moment):
+            raise ValueError(f"{moment} is not a whole number, as the times of the data are. Correct it")
+        return int(moment)
+    return moment
 
 
 def _gaps(panel: Panel, y: np.ndarray, begin: int, stop: int, seen: bool) -> np.ndarray:
@@ -209,8 +213,11 @@ def _kept(
     keep = np.ones(len(panel.units), dtype=bool)
     rules = [{"rule": ALL_UNTREATED, "donors": int((~treated).sum())}]
     notes: list[str] = []
-    for rule, out in _rules(design, panel, frame, gaps, issues):
+    stated = _rules(design, panel, frame, issues)
+    for rule, out in (*stated, (NO_GAPS, gaps > 0)):
         lost = keep & ~treated & out
+        if rule == NO_GAPS:
+            _complain_of_gaps(design, panel, np.where(keep, gaps, 0), issues)
         keep &= ~lost
         rules.append({"rule": rule, "donors": int((keep & ~treated).sum())})
         if lost.any():
@@ -220,10 +227,10 @@ def _kept(
 
 
 def _rules(
-    design: DonorDesign, panel: Panel, frame: pd.DataFrame, gaps: np.ndarray, issues: list[str]
+    design: DonorDesign, panel: Panel, frame: pd.DataFrame, issues: list[str]
 ) -> list[tuple[str, np.ndarray]]:
     """Each rule of the pool with the units that it leaves out (n,)."""
-    names = pd.Index([_name(unit) for unit in panel.units])
+    names = _plainly(panel.units).astype(str)
     treated = panel.unit_treated()
     found: list[tuple[str, np.ndarray]] = []
     for field, stated in (("donors", design.donors), ("not_donors", design.not_donors)):
@@ -237,6 +244,12 @@ def _rules(
         issues.append(
             f"donors: {listed(names[chosen & treated])} received the intervention and cannot be a donor."
             " Leave it out of the list."
+        )
+    kept_out = names.isin([_name(name) for name in design.not_donors])
+    if (kept_out & treated).any():
+        issues.append(
+            f"not_donors: {listed(names[kept_out & treated])} received the intervention and is no donor"
+            " anyway. To leave a treated unit out of the evaluation, take its rows out of the data."
         )
     if design.donors:
         found.append(("only the chosen donors", ~chosen))
@@ -252,8 +265,14 @@ def _rules(
         size = by_unit(panel, frame, design.size, "size").iloc[:, : panel.start].mean(axis=1).to_numpy()
         low, high = size[treated].min() / design.size_ratio, size[treated].max() * design.size_ratio
         found.append((f"size within {design.size_ratio:g} times", ~((size >= low) & (size <= high))))
-    found.append(("no gap in the outcome", _with_gaps(design, panel, gaps, issues)))
     return found
+
+
+def _plainly(units: pd.Index[Any]) -> pd.Index[Any]:
+    """Labels of units; whole numbers that the data hold as 12.0 are 12."""
+    if pd.api.types.is_float_dtype(units.dtype) and (units == units.astype("int64")).all():
+        return units.astype("int64")
+    return units
 
 
 def _name(unit: Any) -> str:
@@ -261,8 +280,8 @@ def _name(unit: Any) -> str:
     return str(int(unit)) if isinstance(unit, float) and unit.is_integer() else str(unit)
 
 
-def _with_gaps(design: DonorDesign, panel: Panel, gaps: np.ndarray, issues: list[str]) -> np.ndarray:
-    """Units with missing cells (n,); a problem unless they are donors that the design lets go."""
+def _complain_of_gaps(design: DonorDesign, panel: Panel, gaps: np.ndarray, issues: list[str]) -> None:
+    """Problems of the treated units with missing cells, and of donors unless the design lets them go."""
     treated, missing = panel.unit_treated(), gaps > 0
     if (missing & treated).any():
         issues.append(
@@ -278,7 +297,6 @@ def _with_gaps(design: DonorDesign, panel: Panel, gaps: np.ndarray, issues: list
             " them in every period. Fill the gaps in, or set missing='complete cases' to leave these donors"
             " out and have them counted."
         )
-    return missing
 
 
 def _flagged(
@@ -306,4 +324,4 @@ def _population(
 
 
 def _which(panel: Panel, units: np.ndarray) -> str:
-    return f" ({listed(panel.units[units])})"
+    return f" ({listed(_plainly(panel.units)[units])})"

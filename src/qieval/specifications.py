@@ -14,6 +14,8 @@ from qieval import markup
 from qieval.catalogue import method_of
 from qieval.cohort_design import CohortDesign
 from qieval.design import Design
+from qieval.donor_design import DonorDesign
+from qieval.donor_specifications import donor_rows, ways_with_donors
 from qieval.errors import DesignError, EstimationError, QievalError, nearest
 from qieval.fields import declared
 from qieval.methods.matching import GeneticMatching, Matching
@@ -65,11 +67,12 @@ class SideBySide(Variation):
 
 
 def specifications(
-    design: CohortDesign,
+    design: CohortDesign | DonorDesign,
     data: Data,
-    ways: Iterable[str] | Mapping[str, CohortDesign] | None = None,
+    ways: Iterable[str] | Mapping[str, Any] | None = None,
 ) -> SideBySide:
-    """Estimate the same effect by every reasonable method: matching, weighting and regression.
+    """Estimate the same effect by every reasonable method: matching, weighting and regression for people,
+    synthetic controls and factor models for places with donors.
 
     design: a Matching, GeneticMatching or Weighting; what it asks (treated, covariates, outcome, whose
     effect, exact characteristics) is kept, how it answers is varied. ways: some of the labels that
@@ -77,6 +80,10 @@ def specifications(
     stands. A way that cannot be carried out, such as matching for the effect in everybody, keeps its row
     with the reason. Rows may speak for different people: read the estimand beside the estimate. Without an
     outcome only balance and sizes are compared, so the panel may serve to choose.
+
+    For a design with donors the ways are those of `ways_of(design)` too: outcomes alone, predictors,
+    demeaned, penalised, ridge-augmented, synthetic difference-in-differences and factor models; the table
+    then has the rank among all units and the root mean squared gap before the start in place of balance.
 
     Raises DesignError for a design that compares no similar people and for unknown labels, DataError when
     the data do not fit the design.
@@ -90,6 +97,9 @@ def specifications(
     >>> bool((panel.table["largest_difference"] < 0.2).all())
     True
     """
+    if isinstance(design, DonorDesign):
+        table, notes = donor_rows(design, _frame(data), ways)
+        return SideBySide(design, table, notes=notes)
     if not isinstance(design, CohortDesign):
         raise DesignError(
             f"design: {type(design).__name__} does not compare people by weights, so there are no other ways"
@@ -132,12 +142,14 @@ def _same(design: CohortDesign, way: Way) -> bool:
     return type(design) is kind and said == stated
 
 
-def ways_of(design: CohortDesign) -> dict[str, Way]:
+def ways_of(design: CohortDesign | DonorDesign) -> dict[str, Any]:
     """The reasonable ways to answer the question of a design, as {label: (class of design, its fields)}.
 
     >>> list(ways_of(Matching(treated="t", covariates=("age",))))[:2]
     ['nearest, caliper 0.2 SD', 'nearest, any distance']
     """
+    if isinstance(design, DonorDesign):
+        return dict(ways_with_donors(design))
     rates = bool(design.person_time)
     wide: dict[str, Any] = {"inference": "robust"} if rates else {}
     measured = getattr(design, "mahalanobis_on", ()) or design.covariates

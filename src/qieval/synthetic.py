@@ -82,7 +82,7 @@ class Problem:
 
     target (T,), donors (T, j), names (j,): labels of the donors; begin, stop, start: codes of the first
     fitted period, of the first that is not fitted, and of the first with the intervention; label: whose
-    series it is; units: how many treated units it is the mean of.
+    series it is; members: positions in the pool of the treated units that it is the mean of.
     """
 
     target: np.ndarray
@@ -93,7 +93,12 @@ class Problem:
     start: int
     label: str
     predictors: Predictors | None = None
-    units: int = 1
+    members: tuple[int, ...] = ()
+
+    @property
+    def units(self) -> int:
+        """How many treated units the series is the mean of."""
+        return max(1, len(self.members))
 
     @property
     def fitted(self) -> slice:
@@ -207,6 +212,15 @@ class Placebos:
     identified: np.ndarray
 
 
+def reaches(units: int, level: float) -> bool:
+    """Whether a permutation over that many units (or times) can reject at a level.
+
+    >>> reaches(10, 0.9), reaches(19, 0.95)
+    (True, False)
+    """
+    return 1 / units <= 1 - level + 1e-9
+
+
 def times(value: np.ndarray, of: np.ndarray) -> np.ndarray:
     """How many times as large as another: infinite where the other is zero, zero where both are."""
     found = np.divide(value, of, out=np.full(np.shape(value), np.inf), where=of != 0)
@@ -215,6 +229,7 @@ def times(value: np.ndarray, of: np.ndarray) -> np.ndarray:
 
 Fit = Callable[[Problem], Fitted]
 Spread = Callable[[Problem], Placebos | None]
+FitTogether = Callable[[tuple[Problem, ...]], tuple[Fitted, ...]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -224,7 +239,7 @@ class Synthetic:
     problems, fits: one per treated series. placebos: one per series; None where there is a single donor or
     when the estimate was made without them. weight (m,): the share of each series in the average effect.
     per: the outcome is a rate per this many people. spread: gives the placebos of another problem, where
-    that is quick.
+    that is quick. together: fits all problems at once, where their weights are chosen together.
     """
 
     pool: DonorPool
@@ -235,11 +250,23 @@ class Synthetic:
     fit: Fit
     per: float = 1.0
     spread: Spread | None = None
+    together: FitTogether | None = None
 
     @property
     def only(self) -> tuple[Problem, Fitted]:
         """The first treated series and its fit."""
         return self.problems[0], self.fits[0]
+
+    def again(self, problems: tuple[Problem, ...]) -> tuple[Fitted, ...]:
+        """Fit altered problems in the way in which these were fitted."""
+        return self.together(problems) if self.together else tuple(self.fit(held) for held in problems)
+
+    @property
+    def worst(self) -> tuple[Problem, Fitted]:
+        """The treated series with the largest gaps before the start, and its fit."""
+        errors = [fit.mspe(problem.fitted) for problem, fit in zip(self.problems, self.fits, strict=True)]
+        place = int(np.argmax(errors))
+        return self.problems[place], self.fits[place]
 
     @cached_property
     def donor_weights(self) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""Settling a comparison of similar people: change a setting, see balance and overlap at once, no outcome."""
+"""Settling a design before any outcome that could tell the effect is read: change a setting, see at once what
+it does to balance and overlap of similar people, or to weights and fit of donors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,13 @@ from qieval.cohort import Cohort, cohort
 from qieval.cohort_design import CohortDesign
 from qieval.compared import Assignment, Compared, estimand_reached
 from qieval.covariate_balance import BalanceTable, balance_of, scores_of
+from qieval.diagnostics.donor_fit import fit_before, predictor_balance
+from qieval.donor_design import DonorDesign
 from qieval.errors import DesignError
 from qieval.fields import declared
 from qieval.numerics.pairs import effective_size
+from qieval.synthetic import Synthetic
+from qieval.text import number, plural
 from qieval.verbs import Data, _frame
 
 WORDS = ("arguments", "events")
@@ -128,11 +133,104 @@ class Tuning:
         return self._balances[estimand].reweighted(compared.found.weights)
 
 
-def tuning(design: CohortDesign, data: Data) -> Tuning:
-    """Try settings of a comparison of similar people before any outcome is looked at.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DonorTrial:
+    """How a design weights its donors, and how well they fit before the start. No outcome from the start on
+    (less anticipation) was read.
 
-    data: a DataFrame or an Extract. Outcome columns are never read. DesignError for designs that make no
-    groups alike.
+    paths: one row for each period before the start, with period (text), at (periods from the start), fitted
+    (whether the weights were fitted to it), treated, synthetic, mean_of_donors and gap (treated less
+    synthetic); several treated units are averaged by their share of the effect. weights: donor and weight,
+    the heaviest first; None where a method has none. shared: what the weights should share, for the treated,
+    the synthetic control and the plain mean of the donors; None without predictors. fit: root mean squared
+    gaps in the fitted periods, of the synthetic control and of simpler predictions. identified: whether the
+    weights are the only ones that fit as well. untreated: units that never receive the intervention, of which
+    the pool takes some.
+    """
+
+    design: DonorDesign
+    paths: pd.DataFrame
+    weights: pd.DataFrame | None
+    shared: pd.DataFrame | None
+    fit: pd.DataFrame
+    met: bool
+    identified: bool
+    donors: int
+    untreated: int
+    notes: tuple[str, ...]
+
+    @property
+    def missed_by(self) -> float:
+        """The root mean squared gap in the fitted periods."""
+        return float(self.fit["root_mean_squared_gap"].iloc[0])
+
+    @property
+    def effective_donors(self) -> float:
+        """One over the sum of squared weights: as many donors of equal weight; NaN without weights."""
+        if self.weights is None:
+            return float("nan")
+        return 1 / float((self.weights["weight"] ** 2).sum())
+
+    def __repr__(self) -> str:
+        heaviest = ""
+        if self.weights is not None and len(self.weights):
+            name, weight = self.weights[["donor", "weight"]].iloc[0]
+            heaviest = f"; heaviest {name} ({number(float(weight), 2)})"
+        return (
+            f"{self.donors} of {plural(self.untreated, 'untreated unit')}; missed by"
+            f" {number(self.missed_by)} before the start{heaviest}"
+        )
+
+
+class DonorTuning:
+    """Donors of a study in which settings are tried one after the other.
+
+    `try_` gives the DonorTrial of a design with some fields changed; `trial` that of a whole design. Errors
+    are those of `design_checks`: DesignError, DataError, EstimationError.
+    """
+
+    def __init__(self, design: DonorDesign, frame: pd.DataFrame) -> None:
+        self.design = design
+        self._frame = frame
+
+    def try_(self, **changes: Any) -> DonorTrial:
+        """The trial of the design with some fields changed; the design itself stays."""
+        return self.trial(replace(self.design, **changes))
+
+    def trial(self, design: DonorDesign) -> DonorTrial:
+        """The trial of a design of the same kind."""
+        made = method_of(design).blind(design, self._frame)
+        if not isinstance(made, Synthetic):
+            raise DesignError(
+                f"design: {design.title} matches totals of many units, which cannot be drawn donor by donor."
+                " Its design checks say how well they are met."
+            )
+        fit = fit_before(design, made)
+        rules = made.pool.rules["donors"]
+        with_predictors = made.problems[0].predictors is not None
+        return DonorTrial(
+            design=design,
+            paths=_paths(made),
+            weights=_weights(made),
+            shared=predictor_balance(design, made).table if with_predictors else None,
+            fit=pd.DataFrame(fit.table),
+            met=fit.verdict == "supports",
+            identified=all(each.identified for each in made.fits),
+            donors=int(rules.iloc[-1]),
+            untreated=int(rules.iloc[0]),
+            notes=(*made.pool.notes, *(note for each in made.fits for note in each.notes)),
+        )
+
+
+@overload
+def tuning(design: CohortDesign, data: Data) -> Tuning: ...
+@overload
+def tuning(design: DonorDesign, data: Data) -> DonorTuning: ...
+def tuning(design: CohortDesign | DonorDesign, data: Data) -> Tuning | DonorTuning:
+    """Try settings of a design before any outcome that could tell the effect is looked at.
+
+    data: a DataFrame or an Extract. For a comparison of similar people outcome columns are never read; for a
+    design with donors outcomes from the start on are not. DesignError for other designs.
 
     >>> import qieval as qe
     >>> people = qe.example("community_service")
@@ -140,13 +238,50 @@ def tuning(design: CohortDesign, data: Data) -> Tuning:
     >>> bench = tuning(design, people)
     >>> bench.try_(caliper=0.1).left_out <= bench.try_(caliper=0.01).left_out
     True
+    >>> hospitals = qe.example("one_hospital")
+    >>> design = qe.SyntheticControl(outcome="readmissions_per_1000", unit="hospital", time="month",
+    ...     treated="programme", start="2017-01")
+    >>> bench = tuning(design, hospitals)
+    >>> bench.try_().missed_by < bench.try_(not_donors={"H09": "merged in 2014"}).missed_by
+    True
     """
+    if isinstance(design, DonorDesign):
+        return DonorTuning(design, _frame(data))
     if not isinstance(design, CohortDesign):
         raise DesignError(
-            f"design: {type(design).__name__} makes no groups alike, so there is nothing to try. Use"
-            " Matching, GeneticMatching or Weighting."
+            f"design: {type(design).__name__} makes no groups alike and has no donors, so there is nothing to"
+            " try. Use Matching, GeneticMatching, Weighting, SyntheticControl or"
+            " SyntheticDifferenceInDifferences."
         )
     return Tuning(design, _frame(data))
+
+
+def _paths(made: Synthetic) -> pd.DataFrame:
+    """The treated and what they are compared with in the periods before the start."""
+    stop, begin = made.pool.stop, made.pool.begin
+    treated = made.weight @ np.array([each.target[:stop] for each in made.problems])
+    gap = made.weight @ np.array([each.gaps[:stop] for each in made.fits])
+    at = np.arange(stop)
+    return pd.DataFrame(
+        {
+            "period": made.pool.labels[:stop],
+            "at": at - made.pool.start,
+            "fitted": at >= begin,
+            "treated": treated,
+            "synthetic": treated - gap,
+            "mean_of_donors": made.problems[0].donors[:stop].mean(axis=1),
+            "gap": gap,
+        }
+    )
+
+
+def _weights(made: Synthetic) -> pd.DataFrame | None:
+    """The weights of the donors, the heaviest first."""
+    names = made.problems[0].names
+    if any(len(each.weights) != len(names) for each in made.fits):
+        return None
+    table = pd.DataFrame({"donor": list(names), "weight": made.donor_weights})
+    return table.sort_values("weight", key=abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def _part(used: np.ndarray, group: np.ndarray) -> tuple[int, int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from qieval.periods import Periods
 
 RANGE = " to "
+COARSE = re.compile(r"^\d{4}(-?Q[1-4]|-\d{2})?$")
+"""A year, a quarter or a month."""
 EXAMPLES = "Write a period such as 1988, or a range such as 1980 to 1988"
 
 
@@ -23,9 +27,10 @@ class Window:
 def windows(said: str, periods: Periods, before: int) -> list[Window]:
     """The windows that the words name; each is one predictor, the mean over its periods.
 
-    ';' separates windows, ',' joins periods of one window and 'to' makes a range, both ends included. Nothing
-    stands for all periods before `before`, 'each' for each of them on its own. ValueError when a period
-    cannot be read, does not occur, or lies at or after `before`.
+    ';' separates windows, ',' joins periods of one window and 'to' makes a range, both ends included; of
+    data by month '2019' stands for all months of that year. Nothing stands for all periods before `before`,
+    'each' for each of them on its own. ValueError when a period cannot be read, does not occur, or lies at
+    or after `before`.
 
     >>> import pandas as pd
     >>> from qieval.periods import read_periods
@@ -58,7 +63,7 @@ def _stretch(item: str, periods: Periods) -> np.ndarray:
     if len(ends) > 2 or not all(ends):
         raise ValueError(f"'{item}' cannot be read. {EXAMPLES}")
     first = periods.first_at_or_after(_moment(ends[0], periods))
-    last = periods.last_at_or_before(_moment(ends[-1], periods))
+    last = periods.last_at_or_before(_end(ends[-1], periods))
     shown = periods.shown()
     if first > last:
         raise ValueError(
@@ -68,6 +73,15 @@ def _stretch(item: str, periods: Periods) -> np.ndarray:
     if periods.kind != "date" and periods.last_at_or_before(_moment(ends[0], periods)) < 0:
         raise ValueError(f"'{item}' begins before the data do ({shown[0]}). Use periods of the data")
     return np.arange(first, last + 1)
+
+
+def _end(said: str, periods: Periods) -> int | str:
+    """The last moment of what is said: a year ends with its last day, a quarter and a month likewise."""
+    moment = _moment(said, periods)
+    periods.last_at_or_before(moment)  # complains about what is no date
+    if isinstance(moment, int) or not COARSE.match(moment):
+        return moment
+    return str(pd.Period(moment).end_time.date())
 
 
 def _moment(said: str, periods: Periods) -> int | str:

@@ -13,11 +13,13 @@ from qieval.data.risk_sets import risk_sets
 from qieval.data.scenario import Scenario
 from qieval.data.simulate import Simulation, simulate
 from qieval.data.simulate_cohort import CohortSimulation, simulate_cohort
+from qieval.data.simulate_hospital import HospitalSimulation, simulate_hospital
 from qieval.data.simulate_panel import simulate_panel
 
 __all__ = [
     "CohortSimulation",
     "Extract",
+    "HospitalSimulation",
     "Lookup",
     "RiskSetSampling",
     "Scenario",
@@ -33,5 +35,6 @@ __all__ = [
     "risk_sets",
     "simulate",
     "simulate_cohort",
+    "simulate_hospital",
     "simulate_panel",
 ]

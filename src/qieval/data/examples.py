@@ -12,6 +12,7 @@ from qieval.data.extract import Extract
 from qieval.data.rhc import WHERE
 from qieval.data.simulate import simulate
 from qieval.data.simulate_cohort import simulate_cohort
+from qieval.data.simulate_hospital import simulate_hospital
 from qieval.errors import DataError, DependencyError, nearest
 
 PACKAGE = "causaldata"
@@ -148,10 +149,22 @@ _EXAMPLES = {
         "Simulated: as pilot, but the 24 practices start in January, April or July 2022 (pilot_start).",
         2160,
         14,
-        "staggered adoption",
+        "staggered adoption, synthetic difference-in-differences",
         'qieval\'s simulator, simulate(start=("2022-01", "2022-04", "2022-07"))',
         "MIT (made by qieval)",
         made=lambda: simulate(start=("2022-01", "2022-04", "2022-07")).panel,
+    ),
+    "one_hospital": Example(
+        "Simulated: one hospital (programme) starts a discharge programme in January 2017 that lowers "
+        "readmissions to 0.88 of what they would have been; 24 others, of which one has a programme of its "
+        "own (similar_programme) and one (H19) counts more readmissions from July 2017 on; hospital by "
+        "month. Truth: simulate_hospital(seed=4).truth.",
+        2100,
+        9,
+        "synthetic control, synthetic difference-in-differences",
+        "qieval's simulator, simulate_hospital(seed=4)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_hospital(seed=4).frame,
     ),
     "community_service": Example(
         "Simulated: 4,000 people aged 50 to 95, about one in five of whom got a community service (service) "

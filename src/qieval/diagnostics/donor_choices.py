@@ -103,16 +103,19 @@ def _from(result: Result) -> dict[str, Any]:
         "conf_high": float(row["conf_high"]),
         "p_value": float(row["p_value"]),
         "gap_before": float(facts["root mean squared gap before the start"]),
-        "rank": int(facts["rank among all units"]),
-        "units": int(facts["units ranked"]),
+        "rank": facts.get("rank among all units", np.nan),
+        "units": facts.get("units ranked", np.nan),
     }
 
 
 def _judged(study: Study, table: pd.DataFrame, name: str) -> Check:
     effect = float(study.overall["estimate"])
     good = table.dropna(subset=["estimate"])
+    if len(good) < 2:
+        text = "No other way could be carried out; the notes say why."
+        return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text, table=table)
     low, high = float(good["estimate"].min()), float(good["estimate"].max())
-    turned = low * high <= 0
+    turned = low < 0 < high
     halved = bool(effect and ((good["estimate"] / effect < 0.5) | (good["estimate"] / effect > 2)).any())
     text = f"The estimate runs from {number(low)} to {number(high)} (as designed: {number(effect)})"
     if turned:

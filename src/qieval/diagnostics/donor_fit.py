@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ FEW_PERIODS = 10
 number)."""
 LARGE_BIAS = 0.5
 """A simulated error of this share of the outcome's spread deserves a concern."""
-SHOWN = 12
 
 OnFit = Callable[[Any, Synthetic], Check]
 
@@ -89,7 +89,7 @@ def fit_before(design: Any, made: Synthetic) -> Check:
 
 def inside_the_donors(design: Any, made: Synthetic) -> Check:
     """Whether positive weights can reach the treated unit at all, predictor by predictor and jointly."""
-    problem = made.problems[0]
+    problem = _at_one_level(design, made.worst[0])
     names, x = _to_share(problem)
     outside = [
         name
@@ -117,8 +117,10 @@ def inside_the_donors(design: Any, made: Synthetic) -> Check:
             ),
             table=table,
         )
+    levels = " once each unit's own mean is taken off" if problem is not made.worst[0] else ""
     text = (
-        f"The treated unit lies between the lowest and the highest donor in each of the {len(names)} {what}."
+        f"The treated unit lies between the lowest and the highest donor in each of the {len(names)}"
+        f" {what}{levels}."
     )
     if distance > 1e-8:
         text += " Taken together the donors come near but do not reach it exactly, as is usual."
@@ -135,7 +137,7 @@ def inside_the_donors(design: Any, made: Synthetic) -> Check:
 
 def predictor_balance(design: Any, made: Synthetic) -> Check:
     """Treated, synthetic and donor means of what the weights should share."""
-    problem, fit = made.only
+    problem, fit = made.worst
     names = _to_share(problem)[0]
     raw = _raw(problem)
     spread = raw.std(axis=1, ddof=1)
@@ -164,11 +166,13 @@ def predictor_balance(design: Any, made: Synthetic) -> Check:
         f" of the units ({names[worst]}); for the plain mean of the donors it was"
         f" {number(float(np.abs(before).max()), 2)}."
     )
+    if len(made.problems) > 1:
+        text = f"Of the treated units {problem.label} fits worst. {text}"
     far = bool(np.abs(left[worst]) > 0.5)
     return Check(
         name="balance of what is shared",
         assumption=GOOD_FIT,
-        verdict="information" if far else "supports",
+        verdict="concern" if far else "supports",
         text=text,
         table=table,
         picture="shared",
@@ -177,7 +181,8 @@ def predictor_balance(design: Any, made: Synthetic) -> Check:
 
 def enough_periods(design: Any, made: Synthetic) -> Check:
     """A short time before the start, or many donors for it, fits noise: the error is shown by simulation."""
-    problem = made.problems[0]
+    shortest = min(made.problems, key=lambda held: held.stop - held.begin)
+    problem = _at_one_level(design, shortest)
     fitted, donors = problem.stop - problem.begin, len(problem.names)
     before = problem.donors[problem.fitted]
     table, text = None, f"There are {plural(fitted, 'fitted period')} and {plural(donors, 'donor')}."
@@ -210,7 +215,7 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
     """How the donor pool came about: each rule with the donors that it leaves."""
     rules = made.pool.rules
     last = int(rules["donors"].iloc[-1])
-    text = f"{plural(last, 'donor')} remain of {plural(int(rules['donors'].iloc[0]), 'untreated unit')}."
+    text = f"The pool is {plural(last, 'donor')} of {plural(int(rules['donors'].iloc[0]), 'untreated unit')}."
     unsaid = not (design.donors or design.not_donors or design.similar_intervention or design.spillover)
     if unsaid:
         text += (
@@ -225,6 +230,18 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
         verdict="concern" if last == 1 else "information",
         text=text,
         table=rules,
+    )
+
+
+def _at_one_level(design: Any, problem: Problem) -> Problem:
+    """Each series less its own mean over the fitted periods, for methods that let a distance remain."""
+    if getattr(design, "method", "demeaned") != "demeaned":
+        return problem
+    rows = problem.fitted
+    return replace(
+        problem,
+        target=problem.target - problem.target[rows].mean(),
+        donors=problem.donors - problem.donors[rows].mean(axis=0),
     )
 
 

@@ -13,7 +13,7 @@ from qieval.numerics.conformal import conformal_average
 from qieval.numerics.placebo_inversion import tilt_to_change
 from qieval.progress import progress
 from qieval.result import Study
-from qieval.synthetic import Placebos, Problem, Synthetic
+from qieval.synthetic import Placebos, Problem, Synthetic, reaches
 from qieval.text import number, plural
 
 UNCERTAINTY = "the statement of uncertainty is approximate"
@@ -23,7 +23,6 @@ out
 (Abadie, Diamond and Hainmueller 2010)."""
 MOST_DATES = 8
 FEWEST_FITTED = 4
-SHOWN = 15
 
 
 def placebo_units(study: Study) -> Check:
@@ -41,9 +40,8 @@ def placebo_units(study: Study) -> Check:
     )
     if len(made.problems) > 1:
         text = f"Ranks of each treated unit among {first['units']} units are in the table."
-    elif len(table) > 1:
-        rest = table.iloc[1:]
-        last = rest.iloc[-1]
+    elif len(table) > 1 and table["units"].iloc[-1] > 1:
+        last = table.iloc[-1]
         text += f" Among the units that fit about as well it ranks {last['rank']} of {last['units']}."
     text += (
         f" With {plural(int(first['units']), 'unit')} no p-value can be below"
@@ -53,7 +51,7 @@ def placebo_units(study: Study) -> Check:
     unclear = int(sum((~held.identified).sum() for held in made.placebos))
     if unclear:
         text += f" The weights of {plural(unclear, 'placebo')} are not determined by the predictors."
-    floor = 1 / int(first["units"]) > 1 - study.design.level
+    floor = not reaches(int(first["units"]), study.design.level)
     return Check(
         name=name,
         assumption=UNCERTAINTY,
@@ -72,8 +70,7 @@ def unequal_chances(study: Study) -> Check:
         return Check(name=name, assumption=UNCERTAINTY, verdict="information", text=text)
     problem, fit = made.only
     gaps = np.column_stack([fit.gaps, made.placebos[0].gaps])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (gaps[problem.after] ** 2).mean(axis=0) / (gaps[problem.fitted] ** 2).mean(axis=0)
+    ratios = problem.change_in_fit(gaps)
     found = tilt_to_change(ratios, 0, study.design.level)
     verdict = "rejects" if found.rejected else "does not reject"
     text = f"At a level of {study.design.level:.0%} the test {verdict}"
@@ -91,12 +88,10 @@ def _ranks(study: Study, series: int) -> pd.DataFrame:
     made: Synthetic = study.result.kernel
     problem, fit, others = made.problems[series], made.fits[series], (made.placebos or ())[series]
     own, theirs = fit.mspe(problem.fitted), (others.gaps[problem.fitted] ** 2).mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = fit.mspe(problem.after) / own
-        ratios = (others.gaps[problem.after] ** 2).mean(axis=0) / theirs
+    ratio, ratios = float(problem.change_in_fit(fit.gaps)), problem.change_in_fit(others.gaps)
     rows = []
     for limit in FILTERS:
-        kept = theirs <= limit * own
+        kept = (theirs <= limit * own) if np.isfinite(limit) else np.ones(len(theirs), dtype=bool)
         rank = 1 + int((ratios[kept] >= ratio).sum())
         rows.append(
             {
@@ -130,7 +125,7 @@ def placebo_dates(study: Study) -> Check:
         text = "No earlier date could be tried; the table says why."
         return Check(name=name, assumption=assumption, verdict="information", text=text, table=table)
     worst = tried.iloc[int(tried["gap_after"].abs().to_numpy().argmax())]
-    effect = float(study.overall["estimate"])
+    effect = float(made.fits[0].gaps[problem.after].mean())
     least = tried["p_value"].min() * len(tried)
     alarm = bool(least < 1 - study.design.level)
     text = (
@@ -170,11 +165,9 @@ def _backdated(study: Study, code: int, labels: list[str]) -> dict[str, Any]:
             "p_value": np.nan,
             "note": str(cause),
         }
-    own = fit.mspe(earlier.after) / fit.mspe(earlier.fitted) if fit.mspe(earlier.fitted) > 0 else np.inf
     p_value = np.nan
     if gaps is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (gaps[earlier.after] ** 2).mean(axis=0) / (gaps[earlier.fitted] ** 2).mean(axis=0)
+        own, ratio = earlier.change_in_fit(fit.gaps), earlier.change_in_fit(gaps)
         p_value = (1 + int((ratio >= own).sum())) / (1 + gaps.shape[1])
     return {
         "label": label,

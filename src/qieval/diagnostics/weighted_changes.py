@@ -58,7 +58,7 @@ def parallel_before(design: Any, made: Synthetic) -> Check:
     text += (
         f" and drifts by {number(float(first['drift_per_period']))} a period, more than chance would explain."
         if drifts.iloc[0]
-        else "; it does not drift."
+        else "; no drift is seen."
     )
     if len(table) > 1:
         text += f" That is the first of {len(table)} waves; there is a drift in {int(drifts.sum())} of them."

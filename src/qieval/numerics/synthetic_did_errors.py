@@ -92,10 +92,10 @@ def placebo_errors(
             "Use the bootstrap or the jackknife."
         )
     groups = fitted.n_treated.tolist()
-    total = _n_assignments(pool.size, groups)
+    total = n_assignments(pool.size, groups)
     enumerated = total <= (draws or DRAWS) or (draws is None and first.size == 1)
     if enumerated:
-        chosen = [np.array(units) for units in _assignments(pool.tolist(), groups)]
+        chosen = [np.array(units) for units in assignments(pool.tolist(), groups)]
     else:
         total = draws or DRAWS
         generator = np.random.default_rng(seed)
@@ -186,7 +186,7 @@ def _refuse_one_treated(study: Study) -> None:
         )
 
 
-def _n_assignments(n: int, groups: Sequence[int]) -> int:
+def n_assignments(n: int, groups: Sequence[int]) -> int:
     """In how many ways cohorts of these sizes can be picked from n units."""
     count = 1
     for size in groups:
@@ -195,10 +195,10 @@ def _n_assignments(n: int, groups: Sequence[int]) -> int:
     return count
 
 
-def _assignments(pool: Sequence[int], groups: Sequence[int]) -> Iterator[tuple[int, ...]]:
+def assignments(pool: Sequence[int], groups: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """All ways to pick cohorts of these sizes: units, those of the first cohort first.
 
-    >>> list(_assignments([4, 5, 6], [1, 1]))
+    >>> list(assignments([4, 5, 6], [1, 1]))
     [(4, 5), (4, 6), (5, 4), (5, 6), (6, 4), (6, 5)]
     """
     if not groups:
@@ -206,7 +206,7 @@ def _assignments(pool: Sequence[int], groups: Sequence[int]) -> Iterator[tuple[i
         return
     for picked in itertools.combinations(pool, groups[0]):
         rest = [unit for unit in pool if unit not in picked]
-        for others in _assignments(rest, groups[1:]):
+        for others in assignments(rest, groups[1:]):
             yield picked + others
 
 

@@ -306,8 +306,7 @@ def _ratios(result: Result) -> pd.DataFrame:
 
 
 def _ratio(gap: np.ndarray, problem: Any) -> float:
-    before = float((gap[problem.fitted] ** 2).mean())
-    return float((gap[problem.after] ** 2).mean() / before) if before > 0 else float("inf")
+    return float(problem.change_in_fit(gap))
 
 
 def _start(result: Result) -> Any:

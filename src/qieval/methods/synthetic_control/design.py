@@ -13,6 +13,9 @@ OUTCOMES_ONLY = ("demeaned", "elastic net", "lasso", "ridge", "l1-l2", "unconstr
 """Ways of weighting that look at outcomes before the start and at nothing else."""
 
 
+PENALISED, BOUNDED = ("penalised", "ridge-augmented"), ("lasso", "ridge", "l1-l2")
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SyntheticControl(DonorDesign):
     """Compare a treated unit with a weighted mean of donors that tracked it before the start.
@@ -29,12 +32,14 @@ class SyntheticControl(DonorDesign):
     that weights are positive and sum to one.
 
     Several treated units: 'average' treats their mean as one series; 'unit by unit' and 'partially pooled'
-    fit each with its own start (`first_treated`).
+    fit each with its own start (`first_treated`); 'automatic' averages units that start together. Every unit
+    counts the same in the effect; with `population` a row says how many events it amounts to.
 
     Intervals: 'placebo' inverts the permutation test of ratios of squared gaps after and before the start
-    (every donor in turn as if treated), 'conformal' the test of Chernozhukov, Wüthrich and Zhu, 'prediction'
-    gives prediction intervals; 'automatic' takes the first of these that can reach the level. Estimates have
-    no standard error.
+    (every donor in turn as if treated; groups of donors for several treated units), 'conformal' the test of
+    Chernozhukov, Wüthrich and Zhu, 'prediction' gives prediction intervals from a model of the noise.
+    'automatic' takes placebos where they can reach the level, else the conformal test. Estimates have no
+    standard error.
 
     Missing values: outcomes must be complete in the periods used; with missing='complete cases' donors with
     gaps leave the pool and are counted. A mean of a predictor leaves out its missing periods; donors without
@@ -81,15 +86,24 @@ class SyntheticControl(DonorDesign):
         default="classic",
     )
     penalty: float = number(
-        "the penalty of the methods that have one (0: chosen by prediction of periods left out)",
+        "how strongly 'penalised' or 'ridge-augmented' penalise (0: chosen by prediction of periods left"
+        " out)",
         low=0,
         high=1e12,
         default=0,
     )
+    bound: float = number(
+        "how large the weights of 'lasso' (sum of sizes), 'ridge' or 'l1-l2' (root of the sum of squares)"
+        " may be (0: by the rules of scpi)",
+        low=0,
+        high=1e6,
+        default=0,
+    )
     several: str = choice(
-        ("average", "unit by unit", "partially pooled"),
-        "with several treated units: fit their mean, each on its own, or in between",
-        default="average",
+        ("automatic", "average", "unit by unit", "partially pooled"),
+        "with several treated units: fit their mean, each on its own, or in between; automatic fits their"
+        " mean if they start together",
+        default="automatic",
     )
     inference: str = choice(
         ("automatic", "placebo", "conformal", "prediction"),
@@ -131,10 +145,14 @@ class SyntheticControl(DonorDesign):
     def _contradictions(self) -> list[str]:
         found = super()._contradictions()
         found += self._predictor_problems()
-        if self.first_treated is not None and self.several == "average":
+        if self.penalty and self.method not in PENALISED:
             found.append(
-                "several: units that start at different times (first_treated) cannot be averaged into one"
-                " series. Set several='unit by unit' or 'partially pooled', or leave first_treated empty."
+                f"penalty: '{self.method}' has no penalty. Remove it, or choose one of"
+                f" {', '.join(PENALISED)}."
+            )
+        if self.bound and self.method not in BOUNDED:
+            found.append(
+                f"bound: '{self.method}' has no bound. Remove it, or choose one of {', '.join(BOUNDED)}."
             )
         if self.several == "partially pooled" and (
             self.predictors or self.method not in ("classic", "demeaned")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from qieval.donors import DonorPool, blind_pool, donor_pool
+from qieval.methods.donors.events import events_row
+from qieval.methods.donors.words import interval, share_of_expected, signed
 from qieval.methods.synthetic_control.design import SyntheticControl
 from qieval.methods.synthetic_control.fit import fitter
 from qieval.methods.synthetic_control.inference import Inference, Path, average_path, infer, overall
-from qieval.methods.synthetic_control.placebos import placebos
+from qieval.methods.synthetic_control.placebos import placebos, quick_placebos
 from qieval.methods.synthetic_control.pooling import pooled_fits
 from qieval.methods.synthetic_control.problem import problems, require_predictors, with_predictors
 from qieval.numerics.short_series import naive_rmspe
@@ -23,8 +26,7 @@ from qieval.synthetic import Synthetic
 from qieval.text import number as shown
 from qieval.text import plural
 
-LARGEST_SHARE = 3.0
-"""Beyond three times the expected level that level is near zero and a percentage of it means nothing."""
+ROUNDING = 1e-9
 
 
 def parse(design: SyntheticControl, frame: pd.DataFrame) -> Synthetic:
@@ -42,13 +44,21 @@ def blind(design: SyntheticControl, frame: pd.DataFrame) -> Synthetic:
 def _fitted(design: SyntheticControl, pool: DonorPool, frame: pd.DataFrame) -> Synthetic:
     pool, predictors = with_predictors(design, pool, frame)
     stated, weight = problems(design, pool, predictors)
-    fit = fitter(design)
-    if design.several == "partially pooled" and len(stated) > 1:
+    fit, pooled = fitter(design), design.several == "partially pooled" and len(stated) > 1
+    if pooled:
         fits = pooled_fits(design, stated)
     else:
         fits = tuple(fit(problem) for problem in progress(stated, "treated units"))
     return Synthetic(
-        pool=pool, problems=stated, fits=fits, placebos=None, weight=weight, fit=fit, per=design.per
+        pool=pool,
+        problems=stated,
+        fits=fits,
+        placebos=None,
+        weight=weight,
+        fit=fit,
+        per=design.per,
+        spread=partial(quick_placebos, design),
+        together=partial(pooled_fits, design) if pooled else None,
     )
 
 
@@ -84,16 +94,8 @@ def with_placebos(design: SyntheticControl, made: Synthetic) -> Synthetic:
 def _estimates(made: Synthetic, inference: Inference, path: Path, effect: float) -> pd.DataFrame:
     whole = _row("ATT", effect, inference.low, inference.high, inference.p_value)
     rows = [whole]
-    if (people := events_per_unit(made)) is not None:
-        rows.append(
-            _row(
-                "events in all",
-                _events(made),
-                inference.low * people,
-                inference.high * people,
-                inference.p_value,
-            )
-        )
+    if (events := events_row(made, effect, inference.low, inference.high)) is not None:
+        rows.append(events)
     before, after = path.at < 0, path.at >= 0
     early = pd.DataFrame(
         {"term": "gap before the start", "at": path.at[before].astype(float), "estimate": path.gap[before]}
@@ -115,7 +117,6 @@ def _estimates(made: Synthetic, inference: Inference, path: Path, effect: float)
 
 
 def _row(term: str, estimate: float, low: float, high: float, p_value: float) -> dict[str, Any]:
-    low, high = min(low, high), max(low, high)
     return {
         "term": term,
         "at": np.nan,
@@ -124,32 +125,6 @@ def _row(term: str, estimate: float, low: float, high: float, p_value: float) ->
         "conf_high": high,
         "p_value": p_value,
     }
-
-
-def events_per_unit(made: Synthetic) -> float | None:
-    """How many events one unit of the outcome means, over all treated units and periods; None if unknown."""
-    population = made.pool.population
-    if population is None:
-        return None
-    treated = np.flatnonzero(made.pool.treated)
-    return float(sum(population[unit, made.pool.first[unit] :].sum() for unit in treated)) / made.per
-
-
-def _events(made: Synthetic) -> float:
-    """The gaps in events: of each series in each period with the intervention."""
-    population = made.pool.population
-    if population is None:
-        raise ValueError("events need a population")
-    treated = np.flatnonzero(made.pool.treated)
-    if len(made.problems) == 1:
-        people = population[treated].sum(axis=0)
-        problem, fit = made.only
-        return float(fit.gaps[problem.after] @ people[problem.after]) / made.per
-    found = [
-        fit.gaps[problem.after] @ population[unit][problem.after]
-        for unit, problem, fit in zip(treated, made.problems, made.fits, strict=True)
-    ]
-    return float(sum(found)) / made.per
 
 
 def _series(made: Synthetic, path: Path, inference: Inference) -> pd.DataFrame:
@@ -199,14 +174,18 @@ def _facts(design: SyntheticControl, made: Synthetic, inference: Inference, effe
         "root mean squared gap before the start": path.rmspe,
         "the same of the plain mean of the donors": naive["mean of the donors"],
         "the same of that mean at the level of the treated": naive["mean of the donors, level shifted"],
-        "fits better than the shifted mean": path.rmspe <= naive["mean of the donors, level shifted"],
+        "fits better than the shifted mean": path.rmspe
+        <= naive["mean of the donors, level shifted"] * (1 + ROUNDING),
         "effective number of donors": effective(made.donor_weights),
         "largest weight": float(np.abs(made.donor_weights).max()),
         "expected level without the intervention": expected,
         "effect as share of the expected level": effect / expected if expected > 0 else np.nan,
-        "cumulative effect": effect * sum(pool.n_periods - held.start for held in made.problems),
-        "rank among all units": inference.rank,
-        "units ranked": inference.units,
+        "effect added up over the periods": float(path.gap[path.at >= 0].sum()),
+        **(
+            {"rank among all units": inference.rank, "units ranked": inference.units}
+            if inference.units > 1
+            else {}
+        ),
         "interval by": inference.label,
     }
     return facts
@@ -231,6 +210,12 @@ def effective(weights: np.ndarray) -> float:
 def _notes(made: Synthetic) -> tuple[str, ...]:
     found = list(dict.fromkeys(note for fit in made.fits for note in fit.notes))
     if not all(fit.identified for fit in made.fits):
+        if made.problems[0].predictors is None:
+            found.append(
+                "weights: other weights of the donors fit as well (more donors than fitted periods); those"
+                " with the smallest sum of squares were taken."
+            )
+            return tuple(found)
         found.append(
             "weights: other weights of the donors fit the predictors as well (the treated unit lies inside"
             " what the donors span); those that fit the outcome before the start best were taken."
@@ -251,34 +236,15 @@ def _headline(
             " donors moved to its level. No effect is stated; find closer donors, or let a constant"
             " distance remain (method='demeaned')."
         )
+    ends = interval(inference.low, inference.high, design.level, inference.label)
+    share = share_of_expected(facts["effect as share of the expected level"])
     return (
-        f"From {made.pool.labels[made.pool.start]} on, {quantity} of {whose}: on average {_signed(effect)}"
-        f" ({_interval(design, inference)}) compared with its synthetic"
-        f" control.{_share(facts)}{_ranked(inference)}"
+        f"From {made.pool.labels[made.pool.start]} on, {quantity} of {whose}: on average {signed(effect)}"
+        f" ({ends}) compared with its synthetic control.{share}{_ranked(inference)}"
     )
 
 
-def _interval(design: SyntheticControl, inference: Inference) -> str:
-    if not np.isfinite([inference.low, inference.high]).any():
-        return f"no bounded {design.level:.0%} interval"
-    ends = f"{_signed(inference.low)} to {_signed(inference.high)}"
-    return f"{design.level:.0%} interval {ends}, by {inference.label}"
-
-
-def _share(facts: Mapping[str, Any]) -> str:
-    share = facts["effect as share of the expected level"]
-    if not np.isfinite(share) or abs(share) > LARGEST_SHARE:
-        return ""
-    return f" That is {abs(share):.1%} {'above' if share > 0 else 'below'} the expected level."
-
-
 def _ranked(inference: Inference) -> str:
-    if inference.label == "placebo groups of donors" or inference.units < 2:
+    if inference.units < 2:
         return ""
     return f" Its change in fit ranks {inference.rank} of {inference.units} units."
-
-
-def _signed(value: float) -> str:
-    if not np.isfinite(value):
-        return "no limit"
-    return f"{shown(abs(value))} {'higher' if value > 0 else 'lower'}" if value else "no difference"

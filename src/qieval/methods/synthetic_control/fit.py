@@ -98,12 +98,6 @@ def _stated(design: SyntheticControl, problem: Problem, kept: np.ndarray) -> np.
     given = design.given_weights()
     names = np.array(problem.predictors.names)[kept]
     columns = np.array(problem.predictors.column)[kept]
-    unknown = [name for name in given if name not in {*problem.predictors.names, *problem.predictors.column}]
-    if unknown:
-        raise EstimationError(
-            f"predictor_weights: {_quoted(unknown)} is not among the predictors ({_quoted(names)}). Use"
-            " their names."
-        )
     v = np.array(
         [given.get(name, given.get(column, 0.0)) for name, column in zip(names, columns, strict=True)]
     )

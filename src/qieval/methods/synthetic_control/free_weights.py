@@ -37,7 +37,7 @@ def augmented(design: SyntheticControl, problem: Problem) -> Fitted:
 def regularised(design: SyntheticControl, problem: Problem) -> Fitted:
     """Weights that need not sum to one (Doudchenko and Imbens 2016; Cattaneo, Feng and Titiunik 2021)."""
     target, donors, pre = _given(problem)
-    bound: dict[str, Any] = {"bound": design.penalty} if design.penalty else {}
+    bound: dict[str, Any] = {"bound": design.bound} if design.bound else {}
     try:
         if design.method == "elastic net":
             found: Any = elastic_net.elastic_net(target, donors, pre, over="periods")

@@ -10,9 +10,10 @@ import numpy as np
 from qieval.errors import EstimationError
 from qieval.methods.synthetic_control.design import SyntheticControl
 from qieval.numerics import conformal, placebo_inversion, prediction_intervals
+from qieval.numerics.synthetic_did_errors import assignments, n_assignments
 from qieval.progress import progress
-from qieval.synthetic import Placebos, Problem, Synthetic, times
-from qieval.text import number, plural
+from qieval.synthetic import Placebos, Problem, Synthetic, reaches, times
+from qieval.text import plural
 
 PERFECT = 1e-20
 """A mean squared gap before the start below this share of the overall one is a perfect fit."""
@@ -83,9 +84,7 @@ def infer(design: SyntheticControl, made: Synthetic, *, brief: bool) -> Inferenc
     note = (
         f"interval: with {plural(len(problem.names), 'donor')} and"
         f" {plural(problem.stop - problem.begin, 'fitted period')} no test can reach a level of"
-        f" {design.level:.0%}, so there is no interval. The smallest possible p-values are"
-        f" {number(1 / by_placebo.units)} over donors and {number(1 / (problem.stop - problem.begin + 1))}"
-        " over time."
+        f" {design.level:.0%}, so there is no interval."
     )
     none = np.full(len(at), np.nan)
     return Inference(
@@ -118,12 +117,27 @@ def _settled(design: SyntheticControl, made: Synthetic) -> str:
         )
     if design.inference != "automatic":
         return design.inference
-    if made.placebos is not None and 1 / (len(made.problems[0].names) + 1) <= 1 - design.level:
+    if made.placebos is not None and _placebos_reach(design, made):
         return "placebo"
     problem = made.problems[0]
-    if single and outcomes and 1 / (problem.stop - problem.begin + 1) <= 1 - design.level:
+    if single and outcomes and reaches(problem.stop - problem.begin + 1, design.level):
         return "conformal"
     return "none"
+
+
+def _placebos_reach(design: SyntheticControl, made: Synthetic) -> bool:
+    """Whether the permutation test over donors can reject at the level of the design."""
+    donors, groups = len(made.problems[0].names), _group_sizes(made)
+    if sum(groups) > donors:
+        return False
+    possible = donors if len(made.problems) == 1 else n_assignments(donors, groups)
+    return reaches(min(possible, max(design.draws, donors)) + 1, design.level)
+
+
+def _group_sizes(made: Synthetic) -> list[int]:
+    """How many treated series start together, in the order of their starts."""
+    starts = [problem.start for problem in made.problems]
+    return [starts.count(start) for start in sorted(set(starts))]
 
 
 def _refits_outcomes(design: SyntheticControl) -> bool:
@@ -149,7 +163,7 @@ def _placebos(made: Synthetic) -> tuple[Placebos, ...]:
 def _by_placebo(design: SyntheticControl, made: Synthetic, path: Path, at: np.ndarray) -> Inference:
     if made.placebos is None:
         none = np.full(len(at), np.nan)
-        return Inference(np.nan, -np.inf, np.inf, at, none, none, none, "none possible", 1, 1)
+        return Inference(np.nan, -np.inf, np.inf, at, none, none, none, "none possible")
     if len(made.problems) > 1:
         return _by_groups(design, made, path, at)
     problem, fit = made.only
@@ -161,6 +175,8 @@ def _by_placebo(design: SyntheticControl, made: Synthetic, path: Path, at: np.nd
     if exact[0] or exact[1:].all():
         return _without_interval(rank, len(ratio), at)
     low, high, notes = _inverted(design, problem, gaps, exact)
+    if np.isnan([low, high]).all():
+        notes = (*notes, "interval: no constant effect is compatible with the data; it changes over time.")
     spread = times(
         np.abs(others.gaps[problem.after]),
         np.broadcast_to(
@@ -226,30 +242,43 @@ def _without_interval(rank: int, units: int, at: np.ndarray) -> Inference:
 
 
 def _by_groups(design: SyntheticControl, made: Synthetic, path: Path, at: np.ndarray) -> Inference:
-    """Random donors in place of the treated units, each with the start of the unit it stands for."""
-    others = _placebos(made)
-    random = np.random.default_rng(design.seed)
-    m = len(others[0].names)
-    if m < len(others):
-        none = np.full(len(at), np.nan)
+    """Groups of donors in place of the treated units, each with the start of the unit it stands for.
+
+    All groups where there are no more of them than draws, else random ones. Donors are drawn in the order of
+    their data, so that their names do not matter. Partially pooled weights are compared with groups fitted
+    unit by unit.
+    """
+    others, sizes = _placebos(made), _group_sizes(made)
+    none = np.full(len(at), np.nan)
+    if len(others[0].names) < len(others):
         note = "interval: there are fewer donors than treated units, so no placebo group can be formed."
-        return Inference(np.nan, -np.inf, np.inf, at, none, none, none, "none possible", 1, 1, (note,))
-    drawn = []
-    for _ in progress(range(design.draws), "placebo groups"):
-        chosen = random.choice(m, len(others), replace=False)
-        drawn.append(
-            average_path(made, [held.gaps[:, donor] for held, donor in zip(others, chosen, strict=True)])
-        )
+        return Inference(np.nan, -np.inf, np.inf, at, none, none, none, "none possible", notes=(note,))
     if path.rmspe == 0:
-        return _without_interval(1, 1, at)
-    sizes = np.array([group.rmspe for group in drawn])
+        note = "interval: the treated units are reproduced exactly, so ratios of gaps are not defined."
+        return Inference(np.nan, -np.inf, np.inf, at, none, none, none, "none possible", notes=(note,))
+    by_start = np.argsort([problem.start for problem in made.problems], kind="stable")
+    drawn = []
+    for chosen in progress(_groups(design, made, sizes), "placebo groups"):
+        gaps: list[np.ndarray] = [np.empty(0)] * len(others)
+        for series, donor in zip(by_start, chosen, strict=True):
+            gaps[int(series)] = others[int(series)].gaps[:, donor]
+        drawn.append(average_path(made, gaps))
+    errors = np.array([group.rmspe for group in drawn])
     later = np.column_stack([np.abs(group.gap[group.at >= 0]) for group in drawn])
-    spread = times(later, np.broadcast_to(sizes, later.shape))
-    effects = times(np.array([np.abs(overall(made, group)) for group in drawn]), sizes)
-    effect = overall(made, path)
-    low, high, p_value = _pointwise(np.array([effect]), path.rmspe, effects[None], 1 - design.level)
+    spread = times(later, np.broadcast_to(errors, later.shape))
+    effects = times(np.array([np.abs(overall(made, group)) for group in drawn]), errors)
+    low, high, p_value = _pointwise(
+        np.array([overall(made, path)]), path.rmspe, effects[None], 1 - design.level
+    )
     lows, highs, p_values = _pointwise(path.gap[path.at >= 0], path.rmspe, spread, 1 - design.level)
-    rank = round(float(p_value[0]) * (design.draws + 1))
+    notes = (
+        ()
+        if made.together is None
+        else (
+            "interval: placebo groups are fitted unit by unit, the treated units together, so the test is"
+            " approximate.",
+        )
+    )
     return Inference(
         float(p_value[0]),
         float(low[0]),
@@ -259,9 +288,21 @@ def _by_groups(design: SyntheticControl, made: Synthetic, path: Path, at: np.nda
         highs,
         p_values,
         "placebo groups of donors",
-        rank,
-        design.draws + 1,
+        notes=notes if made.together else (),
     )
+
+
+def _groups(design: SyntheticControl, made: Synthetic, sizes: list[int]) -> list[tuple[int, ...]]:
+    """Donors for each start in turn: all assignments, or `draws` random ones."""
+    problem = made.problems[0]
+    order = np.lexsort(problem.donors[problem.fitted][::-1])
+    if n_assignments(len(order), sizes) <= design.draws:
+        return list(assignments([int(donor) for donor in order], sizes))
+    random = np.random.default_rng(design.seed)
+    return [
+        tuple(int(donor) for donor in order[random.choice(len(order), sum(sizes), replace=False)])
+        for _ in range(design.draws)
+    ]
 
 
 def overall(made: Synthetic, path: Path) -> float:

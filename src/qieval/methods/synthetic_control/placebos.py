@@ -33,6 +33,17 @@ def placebos(design: SyntheticControl, problem: Problem, fit: Fit) -> Placebos |
     )
 
 
+def quick_placebos(design: SyntheticControl, problem: Problem) -> Placebos | None:
+    """The placebos of another problem, where weights come from outcomes alone; None where they take long."""
+    if (
+        design.method not in ("classic", "demeaned")
+        or problem.predictors is not None
+        or len(problem.names) < 2
+    ):
+        return None
+    return _by_outcomes(design, problem, len(problem.names))
+
+
 def _by_outcomes(design: SyntheticControl, pool: Problem, n: int) -> Placebos:
     found = placebo_units(
         pool.donors[pool.begin :],

@@ -31,12 +31,18 @@ def pooled_fits(design: SyntheticControl, problems: tuple[Problem, ...]) -> tupl
             "several: the partially pooled weights were not found. Set several='unit by unit'."
         )
     return tuple(
-        _fitted(problem, found.weights[len(problems) :, place], demeaned)
+        _fitted(problem, found.weights[len(problems) :, place], demeaned, found.gap)
         for place, problem in enumerate(problems)
     )
 
 
-def _fitted(problem: Problem, weights: np.ndarray, demeaned: bool) -> Fitted:
+def _fitted(problem: Problem, weights: np.ndarray, demeaned: bool, gap: float) -> Fitted:
     gaps = problem.target - problem.donors @ weights
     shift = float(gaps[problem.fitted].mean()) if demeaned else 0.0
-    return Fitted(weights=weights, gaps=problem.rounded(gaps - shift), shift=shift)
+    return Fitted(
+        weights=weights,
+        gaps=problem.rounded(gaps - shift),
+        shift=shift,
+        certificate=gap,
+        more={"pooled": True},
+    )

@@ -36,11 +36,17 @@ def problems(
 ) -> tuple[tuple[Problem, ...], np.ndarray]:
     """One problem per treated series, and the share of each in the average effect.
 
-    With several='average' the series is the mean of the treated units (of their people, where the population
-    is known); else each period of each unit with the intervention counts once.
+    Units that are averaged count the same each; else every period of every unit with the intervention counts
+    once.
     """
     treated = np.flatnonzero(pool.treated)
-    if design.several == "average" or len(treated) == 1:
+    if design.several == "average" and pool.staggered:
+        raise DataError(
+            "several: the treated units start at different times (first_treated), so they cannot be"
+            " averaged into one series. Set several='unit by unit' or 'partially pooled'."
+        )
+    together = design.several == "average" or (design.several == "automatic" and not pool.staggered)
+    if together or len(treated) == 1:
         return (_problem(design, pool, predictors, treated),), np.ones(1)
     after = (pool.n_periods - pool.first[treated]).astype(float)
     found = tuple(_problem(design, pool, predictors, treated[[place]]) for place in range(len(treated)))
@@ -59,6 +65,11 @@ def with_predictors(
     if issues:
         raise DataError(issues)
     everyone = Predictors(names=names, column=column, codes=codes, cells=cells)
+    if unknown := [name for name in design.given_weights() if name not in {*names, *column}]:
+        raise DataError(
+            f"predictor_weights: {listed(unknown)} is not among the predictors ({listed(names, 12)}). Use"
+            " their names."
+        )
     lacking = everyone.lacking()
     pool, kept = _without_lacking(design, pool, lacking, names, issues)
     if issues:
@@ -167,7 +178,6 @@ def _problem(
     design: SyntheticControl, pool: DonorPool, predictors: Predictors | None, treated: np.ndarray
 ) -> Problem:
     """The problem of the mean of some treated units (positions in the pool)."""
-    share = _shares(pool, treated)
     start = int(pool.first[treated].min())
     label = (
         str(pool.names[treated[0]])
@@ -176,12 +186,12 @@ def _problem(
     )
     if predictors is not None:
         cells = {
-            name: np.column_stack([held[:, treated] @ share, held[:, pool.donors]])
+            name: np.column_stack([_mean_known(held[:, treated]), held[:, pool.donors]])
             for name, held in predictors.cells.items()
         }
         predictors = replace(predictors, cells=cells)
     return Problem(
-        target=share @ pool.y[treated],
+        target=pool.y[treated].mean(axis=0),
         donors=np.ascontiguousarray(pool.y[pool.donors].T),
         names=tuple(pool.names[pool.donors]),
         begin=pool.begin,
@@ -189,13 +199,14 @@ def _problem(
         start=start,
         label=label,
         predictors=predictors,
+        members=tuple(int(unit) for unit in treated),
     )
 
 
-def _shares(pool: DonorPool, treated: np.ndarray) -> np.ndarray:
-    """The share of each treated unit in their mean: of people before the start where known, else equal."""
-    if pool.population is None:
-        return np.full(len(treated), 1 / len(treated))
-    people = pool.population[treated][:, pool.begin : pool.stop].mean(axis=1)
-    share: np.ndarray = people / people.sum()
-    return share
+def _mean_known(values: np.ndarray) -> np.ndarray:
+    """The mean over units (T, m) of the values that are known in each period, NaN where none is."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    mean: np.ndarray = np.full(len(values), np.nan)
+    np.divide(total, known.sum(axis=1), out=mean, where=known.any(axis=1))
+    return mean

@@ -12,12 +12,14 @@ import pandas as pd
 
 from qieval.donors import DonorPool, blind_pool, by_unit, donor_pool
 from qieval.errors import EstimationError
+from qieval.methods.donors.events import events_row
+from qieval.methods.donors.words import interval, share_of_expected, signed
 from qieval.methods.synthetic_did.design import SyntheticDifferenceInDifferences
 from qieval.numerics.synthetic_did import Study as Waves
 from qieval.numerics.synthetic_did import SyntheticDid, adjusted_outcomes, fit_study
 from qieval.numerics.synthetic_did_covariates import Covariates
 from qieval.numerics.synthetic_did_errors import Errors, bootstrap_errors, jackknife_errors, placebo_errors
-from qieval.numerics.synthetic_did_weights import AS_R, EXACT, Kind
+from qieval.numerics.synthetic_did_weights import AS_R, EXACT
 from qieval.result import Result
 from qieval.synthetic import Fitted, Problem, Synthetic
 from qieval.text import number as shown
@@ -25,7 +27,9 @@ from qieval.text import plural
 
 MANY_TREATED = 5
 """With more treated units the bootstrap is the default (Arkhangelsky et al. 2021, section 4)."""
-LARGEST_SHARE = 3.0
+MOST_PLACEBOS = 500
+"""Up to that many donors each takes the place of a single treated unit; beyond, `draws` of them do."""
+ROUNDING = 1e-9
 
 
 def parse(design: SyntheticDifferenceInDifferences, frame: pd.DataFrame) -> Synthetic:
@@ -57,36 +61,37 @@ def estimate(design: SyntheticDifferenceInDifferences, frame: pd.DataFrame, *, b
     )
 
 
-def special_cases(
-    design: SyntheticDifferenceInDifferences, pool: DonorPool, frame: pd.DataFrame
-) -> dict[str, float]:
-    """The estimates without time weights (synthetic control) and without any (difference-in-differences)."""
-    waves = _waves(design, pool, frame)
-    kinds: dict[str, Kind] = {
-        "synthetic difference-in-differences": "sdid",
-        "synthetic control (unit weights alone)": "sc",
-        "difference-in-differences (no weights)": "did",
-    }
-    return {label: fit_study(replace(waves, kind=kind)).estimate for label, kind in kinds.items()}
-
-
 def _waves(design: SyntheticDifferenceInDifferences, pool: DonorPool, frame: pd.DataFrame) -> Waves:
     """The table that is estimated: from the first fitted period on, without periods of anticipation."""
     columns = _used(pool)
     covariates = None
     if design.covariates:
         values = np.array(
-            [by_unit(pool.panel, frame, name, "covariates").loc[pool.names].to_numpy() for name in design.covariates]
+            [
+                by_unit(pool.panel, frame, name, "covariates").loc[pool.names].to_numpy()
+                for name in design.covariates
+            ]
         )[:, :, columns]
         if np.isnan(values).any():
             raise EstimationError(
                 "covariates: some cells have no value. Fill them in or leave the covariate out."
             )
         covariates = Covariates(values, design.adjust)  # type: ignore[arg-type]
-    first = np.searchsorted(columns, pool.first)
-    return Waves(
-        np.ascontiguousarray(pool.y[:, columns]), first, covariates=covariates, optimiser=_optimiser(design)
-    )
+    plain = _unordered(pool, columns)
+    waves = replace(plain, covariates=covariates, optimiser=_optimiser(design))
+    order = _data_order(waves)
+    return waves.sample(order, plain.first_treated[order])
+
+
+def _unordered(pool: DonorPool, columns: np.ndarray) -> Waves:
+    """The table that is estimated, in the order of the units' names and without covariates."""
+    return Waves(np.ascontiguousarray(pool.y[:, columns]), np.searchsorted(columns, pool.first))
+
+
+def _data_order(waves: Waves) -> np.ndarray:
+    """Units in the order of their outcomes before any start, so that names do not matter to random draws."""
+    before = waves.outcomes[:, : int(waves.first_treated.min())]
+    return np.lexsort(before.T[::-1])
 
 
 def _used(pool: DonorPool) -> np.ndarray:
@@ -99,15 +104,11 @@ def _optimiser(design: SyntheticDifferenceInDifferences) -> Any:
 
 
 def _made(design: SyntheticDifferenceInDifferences, pool: DonorPool, frame: pd.DataFrame) -> Synthetic:
-    """One problem per wave (the mean of its units), on outcomes adjusted for covariates where they are
+    """One problem per wave (the mean of its units), on outcomes adjusted for covariates once they are
     seen."""
-    if pool.seen and design.covariates:
-        waves = _waves(design, pool, frame)
-        adjusted = pool.y.copy()
-        adjusted[:, _used(pool)] = adjusted_outcomes(waves, fit_study(waves).cohorts[0])
-        pool = replace(pool, y=adjusted)
     starts = np.unique(pool.first[pool.treated])
-    problems = tuple(_problem(design, pool, int(start)) for start in starts)
+    adjusted = _adjusted(design, pool, frame)
+    problems = tuple(_problem(design, adjusted.get(int(start), pool), int(start)) for start in starts)
     cells = np.array([problem.units * (pool.n_periods - problem.start) for problem in problems], dtype=float)
     fit = partial(fit_wave, design)
     return Synthetic(
@@ -121,6 +122,23 @@ def _made(design: SyntheticDifferenceInDifferences, pool: DonorPool, frame: pd.D
     )
 
 
+def _adjusted(
+    design: SyntheticDifferenceInDifferences, pool: DonorPool, frame: pd.DataFrame
+) -> dict[int, DonorPool]:
+    """By start of each wave the pool with outcomes less what the covariates explain; empty without any."""
+    if not (pool.seen and design.covariates):
+        return {}
+    waves = _waves(design, pool, frame)
+    columns = _used(pool)
+    back = np.argsort(_data_order(_unordered(pool, columns)))
+    found = {}
+    for start, cohort in zip(waves.starts, fit_study(waves).cohorts, strict=True):
+        y = pool.y.copy()
+        y[:, columns] = adjusted_outcomes(waves, cohort)[back]
+        found[int(columns[start])] = replace(pool, y=y)
+    return found
+
+
 def _problem(design: SyntheticDifferenceInDifferences, pool: DonorPool, start: int) -> Problem:
     wave = pool.treated & (pool.first == start)
     many = int(wave.sum())
@@ -132,7 +150,7 @@ def _problem(design: SyntheticDifferenceInDifferences, pool: DonorPool, start: i
         stop=min(start - design.anticipation, pool.n_periods if pool.seen else pool.stop),
         start=start,
         label=str(pool.names[wave][0]) if many == 1 else f"mean of {plural(many, 'treated unit')}",
-        units=many,
+        members=tuple(int(unit) for unit in np.flatnonzero(wave)),
     )
 
 
@@ -171,11 +189,11 @@ def _errors(design: SyntheticDifferenceInDifferences, waves: Waves, fitted: Any)
     donors = len(waves.first_treated) - treated
     if donors <= treated:
         raise EstimationError(
-            f"inference: {plural(donors, 'donor')} cannot take the place of {plural(treated, 'treated unit')} as"
-            " placebos, so no interval can be made. Add donors"
+            f"inference: {plural(donors, 'donor')} cannot take the place of"
+            f" {plural(treated, 'treated unit')} as placebos, so no interval can be made. Add donors"
             + ("." if treated == 1 else ", or set inference='bootstrap' or 'jackknife'.")
         )
-    draws = None if treated == 1 else design.draws
+    draws = None if treated == 1 and donors <= MOST_PLACEBOS else design.draws
     return placebo_errors(waves, fitted, draws=draws, seed=design.seed, level=design.level)
 
 
@@ -206,11 +224,21 @@ def _estimates(made: Synthetic, fitted: Any, errors: Errors) -> pd.DataFrame:
         ]
     )
     before = [
-        pd.DataFrame({"at": np.arange(held.begin, held.stop) - held.start, "estimate": fit.gaps[held.fitted]})
+        pd.DataFrame(
+            {
+                "at": np.arange(held.begin, held.stop) - held.start,
+                "sum": fit.gaps[held.fitted] * held.units,
+                "units": held.units,
+            }
+        )
         for held, fit in zip(made.problems, made.fits, strict=True)
     ]
-    early = pd.concat(before).groupby("at", as_index=False)["estimate"].mean()
-    early = early.assign(term="gap before the start", at=early["at"].astype(float))
+    early = pd.concat(before).groupby("at", as_index=False).sum()
+    early = early.assign(
+        term="gap before the start", at=early["at"].astype(float), estimate=early["sum"] / early["units"]
+    ).drop(columns=["sum", "units"])
+    if (events := events_row(made, fitted.estimate, *errors.interval)) is not None:
+        whole = pd.concat([whole, pd.DataFrame([events])], ignore_index=True)
     found = pd.concat([whole, early, late], ignore_index=True)
     figures = ["std_error", "conf_low", "conf_high", "p_value"]
     found[figures] = found[figures].astype(float)
@@ -228,16 +256,16 @@ def _series(made: Synthetic) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "at": at,
-                    "treated": held.target,
+                    "treated": made.pool.y[list(held.members)].mean(axis=0),
                     "gap": fit.gaps,
-                    "donors": held.donors.mean(axis=1),
+                    "donors": made.pool.y[made.pool.donors].mean(axis=0),
                     "n": held.units,
                 }
             )
         )
     every = pd.concat(frames)
     names = ["treated", "gap", "donors"]
-    total = every[names].mul(every["n"], axis=0).assign(at=every["at"]).groupby("at").sum()
+    total = every[names].mul(every["n"], axis=0).assign(at=every["at"]).groupby("at").sum(min_count=1)
     mean = total.div(every.groupby("at")["n"].sum(), axis=0)
     time = made.pool.panel.periods.axis() if len(made.problems) == 1 else mean.index
     treated = pd.DataFrame(
@@ -267,7 +295,7 @@ def _facts(
     design: SyntheticDifferenceInDifferences, made: Synthetic, waves: Waves, fitted: Any, errors: Errors
 ) -> dict[str, Any]:
     pool = made.pool
-    after = [float(held.target[held.after].mean()) for held in made.problems]
+    after = [float(pool.y[list(held.members), held.start :].mean()) for held in made.problems]
     expected = float(made.weight @ np.array(after)) - fitted.estimate
     weights = made.donor_weights
     wave: SyntheticDid = fitted.cohorts[0]
@@ -289,14 +317,19 @@ def _facts(
         "noise level": wave.penalties.noise_level,
         "expected level without the intervention": expected,
         "effect as share of the expected level": fitted.estimate / expected if expected > 0 else np.nan,
-        "rank among all units": round(errors.p_value * (len(errors.effects) + 1))
-        if np.isfinite(errors.p_value)
-        else 0,
-        "units ranked": len(errors.effects) + 1 if np.isfinite(errors.p_value) else 0,
+        **_rank(made, errors),
         "normal interval, low": errors.normal_interval[0],
         "normal interval, high": errors.normal_interval[1],
         "interval by": errors.method,
     }
+
+
+def _rank(made: Synthetic, errors: Errors) -> dict[str, int]:
+    """The rank of a single treated unit among the donors, each of which took its place."""
+    if made.pool.treated.sum() > 1 or not errors.enumerated or not np.isfinite(errors.p_value):
+        return {}
+    units = len(errors.effects) + 1
+    return {"rank among all units": round(errors.p_value * units), "units ranked": units}
 
 
 def _notes(errors: Errors) -> tuple[str, ...]:
@@ -306,7 +339,7 @@ def _notes(errors: Errors) -> tuple[str, ...]:
             f"standard error: it comes from {plural(len(errors.effects), 'random draw')}; its own random"
             f" error is {shown(errors.monte_carlo)}."
         )
-    if errors.smallest_p > 1 - errors.level:
+    if errors.smallest_p > 1 - errors.level + ROUNDING:
         found.append(
             f"interval: with so few placebos no p-value can be below {shown(errors.smallest_p)}, so a"
             f" {errors.level:.0%} interval has no limits. Use a lower level or find more donors."
@@ -329,23 +362,10 @@ def _headline(
         if len(made.problems) == 1
         else plural(int(made.pool.treated.sum()), "treated unit")
     )
-    interval = f"no bounded {design.level:.0%} interval"
-    if np.isfinite(errors.interval).all():
-        interval = (
-            f"{design.level:.0%} interval {_signed(errors.interval[0])} to {_signed(errors.interval[1])}, by"
-            f" {errors.method}"
-        )
-    share = facts["effect as share of the expected level"]
-    said = ""
-    if np.isfinite(share) and abs(share) <= LARGEST_SHARE:
-        said = f" That is {abs(share):.1%} {'above' if share > 0 else 'below'} the expected level."
+    low, high = errors.interval
+    share = share_of_expected(facts["effect as share of the expected level"])
+    ends = interval(low, high, design.level, errors.method)
     return (
-        f"From {made.pool.labels[made.pool.start]} on, {quantity} of {whose}: on average {_signed(effect)}"
-        f" ({interval}) compared with weighted donors whose level may differ.{said}"
+        f"From {made.pool.labels[made.pool.start]} on, {quantity} of {whose}: on average {signed(effect)}"
+        f" ({ends}) compared with weighted donors whose level may differ.{share}"
     )
-
-
-def _signed(value: float) -> str:
-    if not np.isfinite(value):
-        return "no limit"
-    return f"{shown(abs(value))} {'higher' if value > 0 else 'lower'}" if value else "no difference"
