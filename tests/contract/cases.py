@@ -14,7 +14,7 @@ from qieval.design import Design
 class Case:
     """A design with its data. `relabel` renames units; `shift` moves the dates of data and design alike.
 
-    `closed` marks the rows whose outcome must not be looked at while the design is being settled; `drawn` those
+    `closed` marks rows whose outcome must not be looked at while the design is being settled; `drawn` those
     that a result shows because they are the series of the one place that is evaluated.
     """
 
