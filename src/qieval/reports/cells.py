@@ -25,11 +25,15 @@ HEADINGS = {
     "at": "period from the start",
     "term": "quantity",
     "label": "analysis",
+    "what": "shared",
 }
 SAME_UNITS = ("estimate", "std_error", "conf_low", "conf_high", "band_low", "band_high")
 """Columns in the units of the outcome; they share their number of decimals."""
 
-MIXED = ("value", "treated", "comparison")
+MIXED = (
+    *("value", "treated", "comparison"),
+    *("synthetic", "mean_of_donors", "lowest_donor", "highest_donor", "weight_of_predictor"),
+)
 """Columns whose lines may be in different units; each cell has its own number of decimals."""
 
 NAMES = ("label", "time", "step", "group", "term")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -104,10 +104,6 @@ def _stated(design: SyntheticControl, problem: Problem, kept: np.ndarray) -> np.
     if not v.any():
         raise EstimationError("predictor_weights: no predictor with a weight is left. Give one above zero.")
     return v
-
-
-def _quoted(names: Iterable[object]) -> str:
-    return listed((f"'{name}'" for name in names), 12)
 
 
 def _cross_validated(design: SyntheticControl, problem: Problem) -> predictor_weights.NestedFit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -67,7 +68,7 @@ def with_predictors(
     everyone = Predictors(names=names, column=column, codes=codes, cells=cells)
     if unknown := [name for name in design.given_weights() if name not in {*names, *column}]:
         raise DataError(
-            f"predictor_weights: {listed(unknown)} is not among the predictors ({listed(names, 12)}). Use"
+            f"predictor_weights: {_quoted(unknown)} is not among the predictors ({_quoted(names)}). Use"
             " their names."
         )
     lacking = everyone.lacking()
@@ -76,6 +77,10 @@ def with_predictors(
         raise DataError(issues)
     everyone = everyone.taking(kept)
     return replace(pool, notes=(*pool.notes, *_partial(everyone, pool))), everyone
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return listed((f"'{name}'" for name in names), 12)
 
 
 def _windows(
