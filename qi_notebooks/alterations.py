@@ -28,7 +28,9 @@ class Alteration:
         >>> Alteration("covariates", (("age",), ()), True).title
         'Covariates: age; none'
         """
-        shown = [qe.markup.words(item) if item not in ((), None) else "none" for item in self.values]
+        named = [tuple(item) if isinstance(item, Mapping) else item for item in self.values]
+        empty = "all untreated units" if self.field == "donors" else "none"
+        shown = [qe.markup.words(item) if item not in ((), None) else empty for item in named]
         return f"{label(self.field)}: {'; '.join(shown)}"
 
 
@@ -39,6 +41,8 @@ def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
     """
     if isinstance(design, qe.CohortDesign):
         return _of_similar_people(design, offers)
+    if isinstance(design, qe.DonorDesign):
+        return _with_donors(design, offers)
     specs = qe.fields_of(type(design))
     time = next((name for name, spec in specs.items() if spec.role == "column" and spec.kind == "time"), None)
     periods = offers.periods(getattr(design, time)) if time is not None else []
@@ -100,6 +104,98 @@ def _of_similar_people(design: qe.CohortDesign, offers: Offers) -> list[Alterati
     outcomes = tuple(name for name in offers.columns("numeric") if name not in used)
     if 0 < len(outcomes) <= MOST_OUTCOMES:
         found.append(Alteration("outcome", outcomes, False))
+    return found
+
+
+WITH_DONORS: Mapping[str, tuple[Any, ...]] = {
+    "method": ("classic", "demeaned", "penalised", "ridge-augmented"),
+    "v": ("nested", "cross-validated", "inverse variance"),
+    "weighting": ("minimum norm", "raking"),
+    "estimator": ("interactive fixed effects", "matrix completion"),
+    "anticipation": (0, 1, 2),
+    "size_ratio": (0, 2, 3),
+}
+"""What other analysts might have chosen for a design with donors, by field."""
+
+
+def _with_donors(design: qe.DonorDesign, offers: Offers) -> list[Alteration]:
+    """Other starts and shorter series, other ways to weight donors, fewer predictors, no rules of the pool.
+
+    Leaving out donors or predictors one by one belongs to the assumptions and is not repeated without being
+    asked. What stated periods of predictors would contradict is not suggested.
+    """
+    specs, predictors = qe.fields_of(type(design)), getattr(design, "predictors", {})
+    found = _other_periods(design, specs, offers.periods(design.time), bool(predictors))
+    for name, values in WITH_DONORS.items():
+        if name not in specs or (name == "size_ratio" and design.size is None):
+            continue
+        others = tuple(
+            item
+            for item in values
+            if item != getattr(design, name) and not (predictors and item in OUTCOMES_ONLY)
+        )
+        if name != "v" or predictors:
+            found.append(Alteration(name, others, name in FIRST_ASKED))
+    found += _emptied(design, specs)
+    return [item for item in found if item.values]
+
+
+def _other_periods(
+    design: qe.DonorDesign, specs: Mapping[str, Any], periods: list[Any], stated: bool
+) -> list[Alteration]:
+    """Neighbouring starts, later ends and beginnings; with stated periods of predictors only later starts."""
+    around = _periods("start", specs["start"], design.start, periods)
+    later = tuple(
+        item for item in around if periods.index(item) > periods.index(_like(design.start, periods))
+    )
+    shorter = "fit_from" if stated else "first_period"
+    names = (
+        (shorter, "last_period") if design.first_treated is not None else ("start", shorter, "last_period")
+    )
+    values = {
+        "start": later if stated else around,
+        shorter: _periods("first_period", specs[shorter], None, periods[: _before(design.start, periods)]),
+        "last_period": _late(design.start, periods),
+    }
+    return [Alteration(name, values[name], name == shorter) for name in names]
+
+
+def _like(held: Any, periods: list[Any]) -> Any:
+    """A period as the data write it; the first of the data when they do not have it."""
+    return next((item for item in periods if str(item) == str(held)), periods[0] if periods else held)
+
+
+def _before(start: Any, periods: list[Any]) -> int:
+    """How many periods lie before the start."""
+    return periods.index(_like(start, periods)) if periods else 0
+
+
+def _late(start: Any, periods: list[Any]) -> tuple[Any, ...]:
+    """Ends after half and after three quarters of the time from the start on."""
+    after = periods[_before(start, periods) :]
+    ends = (after[len(after) // 2 - 1], after[3 * len(after) // 4 - 1]) if len(after) >= 4 else ()
+    return ends
+
+
+FIRST_ASKED = ("method", "weighting", "estimator")
+"""Fields of designs with donors worth altering without being asked."""
+OUTCOMES_ONLY = ("demeaned",)
+"""Ways to weight donors that use no predictors."""
+RULES = ("donors", "not_donors", "similar_intervention", "spillover")
+
+
+def _emptied(design: qe.DonorDesign, specs: Mapping[str, Any]) -> list[Alteration]:
+    """Without predictors (each in turn, all of them), and without each rule of the donor pool."""
+    found = []
+    held = dict(getattr(design, "predictors", {}))
+    if held:
+        fewer = [{name: said for name, said in held.items() if name != gone} for gone in held]
+        several = fewer if 1 < len(held) <= MOST_PARTS else []
+        found.append(Alteration("predictors", (*several, {}), False))
+    for name in (*RULES, "match_on"):
+        if name in specs and getattr(design, name):
+            nothing: Any = None if specs[name].role == "column" else {} if specs[name].role == "texts" else ()
+            found.append(Alteration(name, (nothing,), name in RULES))
     return found
 
 

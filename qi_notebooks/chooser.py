@@ -1,7 +1,7 @@
 """A few plain questions that lead to a method of the catalogue, or say honestly why none of them fits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import qieval as qe
@@ -29,6 +29,20 @@ QUESTIONS: Mapping[str, Ask] = {
         "Was the outcome recorded several times before the change, in both groups?",
         "Without earlier measurements nobody can see whether the groups were moving in parallel.",
     ),
+    "long before": Ask(
+        "Was it recorded for a long time before: ten periods at least (months, quarters or years), better "
+        "twenty or more?",
+        "Over a short time before the change a mix of places fits by chance, and what it predicts is biased.",
+    ),
+    "one place": Ask(
+        "Did one place (a hospital, a region) or a few get the change, while at least ten others did not?",
+        "With many treated places, difference-in-differences says the same, and its uncertainty is better "
+        "known; with few others there is nothing to mix.",
+    ),
+    "many small": Ask(
+        "Are there many small places (practices, wards), with some of the outcome's events in each?",
+        "Totals of a few large places cannot be matched in every period by weights.",
+    ),
     "one start": Ask(
         "Did all who got the change get it at about the same time?",
         "With several starts, units that started early serve as comparison for those that started late, "
@@ -51,31 +65,48 @@ QUESTIONS: Mapping[str, Ask] = {
 }
 
 _SIMILAR = ("comparison", "people", "no hidden reason")
-NEEDS: Mapping[str, tuple[str, ...]] = {
+_EVERY: Mapping[str, tuple[str, ...]] = {
     "difference_in_differences": ("comparison", "before", "one start", "same measure"),
+    "synthetic_control": ("comparison", "long before", "one place", "one start", "same measure"),
+    "synthetic_difference_in_differences": ("comparison", "long before", "same measure"),
+    "generalised_synthetic_control": ("comparison", "long before", "same measure"),
+    "micro_synthetic_control": ("comparison", "before", "many small", "one start", "same measure"),
     "matching": _SIMILAR,
     "genetic_matching": _SIMILAR,
     "weighting": _SIMILAR,
 }
+NEEDS: Mapping[str, tuple[str, ...]] = {method.stem: _EVERY[method.stem] for method in qe.CATALOGUE}
 """The questions that must be answered 'yes' for a method, by its stem in the catalogue."""
+CAUTIONS: Mapping[tuple[str, str], str] = {
+    ("difference_in_differences", "one place"): (
+        "With one treated place or a few its interval is not to be trusted, and the plain mean of the others "
+        "may be a poor guide: look at synthetic control first."
+    ),
+}
+"""What has to be said of a method that fits when a question is answered 'yes', by stem and question."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The methods that fit, those that might (something is not sure), and for the others why not."""
+    """The methods that fit, those that might (something is not sure), and for the others why not.
+
+    cautions: what has to be said of those that fit, by method.
+    """
 
     fits: tuple[str, ...]
     perhaps: Mapping[str, tuple[str, ...]]
     unfit: Mapping[str, tuple[str, ...]]
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
 
 def advise(answers: Mapping[str, str]) -> Advice:
     """Which methods of the catalogue fit the answers; a question without an answer counts as 'not sure'.
 
-    >>> advise(dict.fromkeys(QUESTIONS, "yes")).fits
-    ('difference_in_differences', 'matching', 'genetic_matching', 'weighting')
-    >>> list(advise({"before": "no"}).unfit)
-    ['difference_in_differences']
+    >>> advise(dict.fromkeys(QUESTIONS, "yes")).fits == tuple(NEEDS)
+    True
+    >>> one = dict.fromkeys(("comparison", "long before", "one place", "one start", "same measure"), "yes")
+    >>> advise({**one, "people": "no", "many small": "no", "before": "no"}).fits[0]
+    'synthetic_control'
     """
     fits, perhaps, unfit = [], {}, {}
     for stem, needs in NEEDS.items():
@@ -87,7 +118,10 @@ def advise(answers: Mapping[str, str]) -> Advice:
             perhaps[stem] = open_
         else:
             fits.append(stem)
-    return Advice(tuple(fits), perhaps, unfit)
+    cautions = {
+        stem: said for (stem, key), said in CAUTIONS.items() if stem in fits and answers.get(key) == "yes"
+    }
+    return Advice(tuple(fits), perhaps, unfit, cautions)
 
 
 def described(advice: Advice) -> str:
@@ -97,6 +131,8 @@ def described(advice: Advice) -> str:
         method = qe.method_named(stem)
         words = f"{method.title}: {method.question} {method.strengths} Its limit: {method.limits}"
         parts.append(look.good(words))
+        if stem in advice.cautions:
+            parts.append(look.problems([advice.cautions[stem]]))
     for stem, unclear in advice.perhaps.items():
         words = f"{qe.method_named(stem).title} may fit. Find out first:"
         parts.append(qe.markup.paragraph(words) + qe.markup.bullets(unclear))

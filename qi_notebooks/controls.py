@@ -15,6 +15,8 @@ SLIDER_STEPS = 200
 """Whole numbers with a wider range than this are typed."""
 CHOOSE = "(choose)"
 NONE = "(none)"
+LABELS = {"v": "Weights of predictors (V)", "per": "Per how many people"}
+"""Labels of fields whose names are too short to be understood."""
 
 
 class Control:
@@ -218,10 +220,10 @@ class TextControl(Control):
 def label(name: str) -> str:
     """A field's name as words.
 
-    >>> label("first_period")
-    'First period'
+    >>> label("first_period"), label("v")
+    ('First period', 'Weights of predictors (V)')
     """
-    return name.replace("_", " ").capitalize()
+    return LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def sentence(words: str) -> str:

@@ -47,11 +47,12 @@ class ArgumentsControl(Control):
 
 @dataclass(frozen=True)
 class Headings:
-    """What the two parts of a line are called, and what the second looks like."""
+    """What the two parts of a line are called, what the second looks like, and whether it may be empty."""
 
     first: str
     second: str
     example: str
+    empty: bool = False
 
 
 EVENTS = Headings("When", "What happened, and to whom", "")
@@ -59,12 +60,23 @@ BY_COLUMN: Mapping[str, Headings] = {
     "calipers": Headings("Characteristic", "How far apart partners may lie", "5, or 0.25 sd"),
     "cutpoints": Headings("Characteristic", "Where it is cut", "20, 30, 40 or 5 bins"),
     "measured": Headings("Characteristic", "The column with its date", "recorded_on"),
+    "predictors": Headings(
+        "Characteristic",
+        "Mean over which periods",
+        "all before the start; or 2015 to 2018; or 2015; 2018",
+        True,
+    ),
+    "predictor_weights": Headings("Predictor", "How much it counts", "1"),
+    "not_donors": Headings("Unit", "Why it is no donor", "it merged with its neighbour in 2018", empty=True),
 }
-"""Fields whose headings are columns of the data."""
+"""Fields whose headings are columns of the data, or units."""
 
 
 class ListControl(Control):
-    """Headings and words of the user, such as dates and what happened then: a list to add to."""
+    """Headings and words of the user, such as dates and what happened then: a list to add to.
+
+    Words of several lines with the same heading are joined by ';'.
+    """
 
     wide = True
     headings = EVENTS
@@ -79,8 +91,12 @@ class ListControl(Control):
         super().__init__(name, spec, widgets.VBox([title, self._list, add]))
 
     def get(self) -> Any:
-        pairs = [((row.children[0].value or "").strip(), row.children[1].value.strip()) for row in self._rows]
-        return {heading: words for heading, words in pairs if heading and words}
+        found: dict[str, str] = {}
+        for row in self._rows:
+            heading, words = (row.children[0].value or "").strip(), row.children[1].value.strip()
+            if heading and (words or self.headings.empty):
+                found[heading] = f"{found[heading]}; {words}" if found.get(heading) else words
+        return found
 
     def set(self, held: Any) -> None:
         self._rows = []

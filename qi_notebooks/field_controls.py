@@ -21,6 +21,7 @@ from qi_notebooks.controls_lists import (
     PickControl,
     ProductsControl,
 )
+from qi_notebooks.controls_units import DonorsControl
 
 BY_ROLE: dict[str, Callable[[str, Any], Control]] = {
     "column": ColumnControl,
@@ -52,4 +53,6 @@ def control(name: str, spec: Any, prompts: Mapping[str, str]) -> Control:
         return TicksControl(name, spec)
     if name in BY_COLUMN:
         return ByColumnControl(name, spec)
+    if name == "donors":
+        return DonorsControl(name, spec)
     return ProductsControl(name, spec) if name == "interactions" else BY_ROLE[spec.role](name, spec)

@@ -13,14 +13,10 @@ from qi_notebooks import guess, layout, look
 from qi_notebooks.controls import Control
 from qi_notebooks.field_controls import control
 from qi_notebooks.later import Later
-from qi_notebooks.offers import Offers
+from qi_notebooks.offers import FieldOffers, Offers
 
 WAIT = 0.4
 """Seconds of quiet after which a change counts as made: not every step of a slider is worth a fit."""
-COVARIATE_FIELDS = ("categories", "squares", "mahalanobis_on", "measured", "cutpoints")
-"""Fields that choose among the covariates."""
-AFTERWARDS = ("outcome", "person_time", "person")
-"""Fields whose columns are no characteristics from before."""
 
 
 class Form:
@@ -53,7 +49,7 @@ class Form:
         self.set(**self._defaults())
         for name, held in self.controls.items():
             held.watch(partial(self._changed, name))
-        self.sections = layout.sections(design_class) if layout.makes_groups_alike(design_class) else {}
+        self.sections = layout.sections(design_class)
         if data is not None:
             self.offer(data)
         self.set(**values)
@@ -73,7 +69,7 @@ class Form:
                     for name in unknown
                 ]
             )
-        if "outcome" in values and values["outcome"] != self._held("outcome"):
+        if "outcome" in values and values["outcome"] != self.held("outcome"):
             values = {"measured_in": "", **values}
         self._quiet = True
         try:
@@ -93,7 +89,7 @@ class Form:
         if self.offers is None:
             return
         empty = [name for name in self._required() if self.controls[name].get() is None]
-        empty += ["covariates"] if self.sections and not self._held("covariates") else []
+        empty += [name for name in guess.also(self.design_class) if not self.held(name)]
         taken = {held for name in self._required() if isinstance(held := self.controls[name].get(), str)}
         free = self.offers.described[~self.offers.described["column"].isin(taken)]
         guessed = guess.roles(self.design_class, free)
@@ -108,6 +104,10 @@ class Form:
     def values(self) -> dict[str, Any]:
         """What the form holds, by field."""
         return {name: held.get() for name, held in self.controls.items()}
+
+    def held(self, name: str) -> Any:
+        """What the form holds for one field; None for a field that the design does not have."""
+        return self.controls[name].get() if name in self.controls else None
 
     def design(self) -> qe.Design:
         """The design. DesignError, shown beside the fields too, when they are empty or contradict others."""
@@ -200,7 +200,8 @@ class Form:
                 look.text(f"<style>{look.STYLE}</style>"),
                 self.question,
                 self.roles,
-                *([self.section("choose"), self.section("outcome")] if self.sections else [self.options]),
+                self.options,
+                *(self.section(name) for name in self.sections if name != "data"),
                 self.arguments,
             ]
         )
@@ -232,27 +233,11 @@ class Form:
         """Offer the columns, and what depends on chosen columns: periods and groups."""
         if self.offers is None:
             return
-        time = next(
-            (name for name, spec in self.specs.items() if spec.role == "column" and spec.kind == "time"), ""
-        )
-        taken = [self._held(name) for name in (*self._required(), *AFTERWARDS)]
-        for name, held in self.controls.items():
-            spec = held.spec
-            if spec.role == "column":
-                held.offer(self.offers.columns(spec.kind))
-            elif name in COVARIATE_FIELDS:
-                held.offer(self._held("covariates"))
-            elif spec.role == "columns" or name == "calipers":
-                kind = "numeric" if name == "calipers" else spec.kind
-                held.offer([column for column in self.offers.columns(kind) if column not in taken])
-            elif spec.role == "value":
-                held.offer(self.offers.periods(self._held(time)))
-            elif spec.role == "values" and name.endswith("_groups"):
-                organisations = self._held("units_are") == "organisations"
-                held.offer(self.offers.groups(self._held(name.removesuffix("_groups")), organisations))
-
-    def _held(self, name: str) -> Any:
-        return self.controls[name].get() if name in self.controls else None
+        roles = FieldOffers(self.offers, self.specs, self.held, self._required())
+        for name, control_ in self.controls.items():
+            offered = roles.of(name)
+            if offered is not None:
+                control_.offer(offered)
 
     def _require_columns(self, design: qe.Design) -> None:
         """Values left over from another data set are named, with the nearest column that there is."""
@@ -272,7 +257,7 @@ class Form:
     def _changed(self, name: str) -> None:
         if self._quiet:
             return
-        if self.specs[name].role in ("column", "columns", "choice"):
+        if self.specs[name].role in ("column", "columns", "choice") or name == "predictors":
             self._quiet = True
             self._refill()
             if name == "outcome":

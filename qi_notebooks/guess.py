@@ -27,9 +27,26 @@ NAMES: dict[str, tuple[str, ...]] = {
         "id",
     ),
     "time": ("time", "month", "quarter", "week", "year", "date", "period"),
-    "treated": ("treated", "treatment", "treat", "pilot", "intervention", "service", "exposed", "exposure"),
+    "treated": (
+        "treated",
+        "treatment",
+        "treat",
+        "pilot",
+        "programme",
+        "intervention",
+        "service",
+        "exposed",
+        "exposure",
+    ),
 }
 """Usual names of the columns for a role, the most telling first."""
+
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "similar_intervention": ("similar_intervention", "similar", "own_programme"),
+    "spillover": ("spillover", "neighbour", "neighbours", "neighbouring", "contaminated"),
+    "first_treated": ("first_treated", "pilot_start", "treated_from", "adopted", "adoption", "since"),
+}
+"""The same for roles of designs with donors that are worth a look even though they may stay empty."""
 
 BEFOREHAND = (
     "age",
@@ -60,7 +77,8 @@ def roles(design: type, columns: pd.DataFrame) -> dict[str, Any]:
     """Guess the columns for the roles that a design must have; roles without a good guess are absent.
 
     Designs that make groups alike also get the covariates whose names say that they were measured before; no
-    others, since a name does not tell an outcome from a characteristic.
+    others, since a name does not tell an outcome from a characteristic. Designs with donors also get columns
+    that mark units unfit as donors.
 
     columns: the table of `qe.data.describe`. A column is chosen when it has a usual name and fits the role,
     or when it is the only 0/1 or time column where one is wanted. A column gets one role at most.
@@ -74,21 +92,42 @@ def roles(design: type, columns: pd.DataFrame) -> dict[str, Any]:
         if field.role != "column" or field.optional:
             continue
         free = columns[~columns["column"].isin(list(found.values()))]
-        fitting = [
-            column for column, fits in zip(free["column"], free["fits"], strict=True) if field.kind in fits
-        ]
+        fitting = _fitting(design, name, free)
         alone = free.loc[free["kind"] == field.kind, "column"].tolist() if field.kind in TELLING else []
         chosen = _by_name(NAMES.get(name, (name,)), fitting) or (alone[0] if len(alone) == 1 else None)
         if chosen is not None:
             found[name] = chosen
-    if layout.makes_groups_alike(design) and (known := _beforehand(columns, tuple(found.values()))):
+    free = columns[~columns["column"].isin(list(found.values()))]
+    if layout.makes_groups_alike(design) and (known := _beforehand(free)):
         found["covariates"] = known
+    for name in also(design):
+        if name in OPTIONAL and (named := _by_name(OPTIONAL[name], _fitting(design, name, free))):
+            found[name] = named
     return found
 
 
-def _beforehand(columns: pd.DataFrame, taken: tuple[str, ...]) -> tuple[str, ...]:
+def also(design: type[qe.Design]) -> tuple[str, ...]:
+    """The fields that are guessed although a design could do without them.
+
+    Several starts are proposed only where a method takes them as they come.
+    """
+    if layout.makes_groups_alike(design):
+        return ("covariates",)
+    names = qe.fields_of(design)
+    starts = () if "several" in names or "match_on" in names else ("first_treated",)
+    flags = ("similar_intervention", "spillover", *starts)
+    return flags if layout.has_donors(design) else ()
+
+
+def _fitting(design: type, name: str, columns: pd.DataFrame) -> list[str]:
+    """The columns of the kind that a field wants."""
+    kind = qe.fields_of(design)[name].kind
+    return [column for column, fits in zip(columns["column"], columns["fits"], strict=True) if kind in fits]
+
+
+def _beforehand(columns: pd.DataFrame) -> tuple[str, ...]:
     """The columns whose names say that they were measured before; no identifiers, no long lists of words."""
-    rows = columns[~columns["column"].isin(taken) & (columns["suspicious"] == "")]
+    rows = columns[columns["suspicious"] == ""]
     held = zip(rows["column"].tolist(), rows["fits"].tolist(), rows["distinct"].tolist(), strict=True)
     return tuple(
         name

@@ -54,18 +54,79 @@ TRIED: Mapping[type[qe.Design], Names] = {
 QUESTION: Names = ("question", "events", "arguments")
 
 
+PLACES: Names = ("outcome", "unit", "time", "treated", "start", "measured_in")
+FOLDED_PLACES: Mapping[str, Names] = {
+    "Rates: the people behind them (optional)": ("population", "per"),
+    "Which units cannot be donors (optional)": (
+        "similar_intervention",
+        "spillover",
+        "not_donors",
+        "size",
+        "size_ratio",
+    ),
+    "Several starts, several treated units (optional)": ("first_treated", "several"),
+    "Totals that should be equal (optional)": ("other_outcomes", "match_on", "approximately"),
+}
+TRIED_WITH_DONORS: Mapping[str, Names] = {
+    "SyntheticControl": ("donors", "method", "v", "fit_from"),
+    "SyntheticDifferenceInDifferences": ("donors", "fit_from"),
+    "GeneralisedSyntheticControl": ("donors", "estimator", "factors", "fit_from"),
+}
+"""What is tried out while the fit before the start is looked at, by the name of the design."""
+FOLDED_CHOICES: Mapping[str, Names] = {
+    "Predictors: what else the synthetic control should share (optional)": (
+        "predictors",
+        "predictor_weights",
+    ),
+}
+MORE = "More settings (all have defaults)"
+
+
 def makes_groups_alike(design: type[qe.Design]) -> bool:
     """Whether a design compares similar people, so that its balance is settled before an outcome is seen."""
     return issubclass(design, qe.CohortDesign)
 
 
+def has_donors(design: type[qe.Design]) -> bool:
+    """Whether a design weights donors, so that its fit is settled before an outcome from the start on is
+    seen."""
+    return issubclass(design, qe.DonorDesign)
+
+
 def sections(design: type[qe.Design]) -> dict[str, Section]:
-    """The sections 'data', 'choose' and 'outcome' of a design that makes groups alike; with those of the
-    question they hold every field once.
+    """The sections of a design in which something is tried out, or that has donors: 'data', 'choose' and
+    'outcome', as far as it has them. With the fields of the question they hold every field once. Empty for
+    other designs.
 
     >>> sections(qe.Weighting)["choose"].shown
     ('method', 'estimand', 'truncate', 'trim')
+    >>> list(sections(qe.SyntheticControl)), sections(qe.DifferenceInDifferences)
+    (['data', 'choose'], {})
     """
+    if makes_groups_alike(design):
+        return _of_people(design)
+    return _of_donors(design) if has_donors(design) else {}
+
+
+def _of_donors(design: type[qe.Design]) -> dict[str, Section]:
+    fields = qe.fields_of(design)
+    tried = tuple(name for name in TRIED_WITH_DONORS.get(design.__name__, ()) if name in fields)
+    data = Section(PLACES, _there(FOLDED_PLACES, fields))
+    apart = _there(FOLDED_CHOICES, fields)
+    taken = {*data.names, *tried, *QUESTION, *(name for names in apart.values() for name in names)}
+    rest = {**apart, MORE: tuple(name for name in fields if name not in taken)}
+    if tried:
+        return {"data": data, "choose": Section(tried, rest)}
+    return {"data": Section(PLACES, {**data.folded, **rest})}
+
+
+def _there(folded: Mapping[str, Names], fields: Mapping[str, object]) -> dict[str, Names]:
+    """The folded fields that a design has."""
+    held = {title: tuple(name for name in names if name in fields) for title, names in folded.items()}
+    return {title: names for title, names in held.items() if names}
+
+
+def _of_people(design: type[qe.Design]) -> dict[str, Section]:
     own = TRIED[design]
     taken = (*ROLES, *KINDS, *PEOPLE, *OUTCOME, *MORE_OUTCOME, *own, *QUESTION)
     shared = qe.fields_of(qe.CohortDesign)
@@ -81,6 +142,6 @@ def sections(design: type[qe.Design]) -> dict[str, Section]:
                 "Missing values and random numbers (have defaults)": general,
             },
         ),
-        "choose": Section(own, {"More settings (all have defaults)": special}),
+        "choose": Section(own, {MORE: special}),
         "outcome": Section(OUTCOME, {"More on the outcome and its interval (optional)": MORE_OUTCOME}),
     }

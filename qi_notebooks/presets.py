@@ -45,6 +45,23 @@ _NSW: dict[str, Any] = {
     "outcome": "re78",
     "measured_in": "dollars earned in 1978",
 }
+_ONE_HOSPITAL: dict[str, Any] = {
+    "question": "Did the discharge programme of hospital H07 reduce emergency readmissions?",
+    "events": {"2017-07": "H19 introduced a new record system and has counted more readmissions since"},
+    "outcome": "readmissions_per_1000",
+    "unit": "hospital",
+    "time": "month",
+    "treated": "programme",
+    "start": "2017-01",
+    "measured_in": "emergency readmissions per 1,000 discharges",
+    "population": "discharges",
+    "per": 1000,
+    "similar_intervention": "similar_programme",
+    "predictors": {
+        "share_over_75": "",
+        "readmissions_per_1000": "; ".join(f"{year}-01 to {year}-12" for year in range(2012, 2017)),
+    },
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "pilot": {
@@ -56,7 +73,22 @@ PRESETS: dict[str, dict[str, Any]] = {
         "start": "2022-04",
         "measured_in": "emergency admissions per 1,000 people a month",
         "units_are": "organisations",
+        "population": "list_size",
+        "per": 1000,
     },
+    "pilot_staggered": {
+        "question": "Did the pilot, which practices joined in three waves, reduce emergency admissions?",
+        "outcome": "admissions_per_1000",
+        "unit": "practice",
+        "time": "month",
+        "treated": "pilot",
+        "start": "2022-01",
+        "first_treated": "pilot_start",
+        "measured_in": "emergency admissions per 1,000 people a month",
+        "population": "list_size",
+        "per": 1000,
+    },
+    "one_hospital": _ONE_HOSPITAL,
     "organ_donations": {
         "question": "Did asking for an active choice change how many people register as organ donors?",
         "outcome": "Rate",
@@ -84,15 +116,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def suited(title: str) -> list[str]:
-    """The names of the shipped examples that suit a method; what suits matching suits genetic matching.
+    """The names of the shipped examples that suit a method, those that name it first; what suits matching
+    suits genetic matching.
 
     >>> suited("Genetic matching") == suited("Matching")
     True
     """
     listed = qe.data.examples()
-    names = {title.lower(), title.lower().split()[-1]}
     held = zip(listed["name"].tolist(), listed["suits"].tolist(), strict=True)
-    return [name for name, suits in held if names & set(suits.lower().split(", "))]
+    found = [(name, suits.lower().split(", ")) for name, suits in held]
+    fit = [(name, suits) for name, suits in found if any(title.lower().endswith(item) for item in suits)]
+    return [name for name, suits in sorted(fit, key=lambda item: title.lower() not in item[1])]
 
 
 def known(source: object, fields: Iterable[str]) -> dict[str, Any]:

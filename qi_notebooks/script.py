@@ -7,7 +7,9 @@ from qi_notebooks.study import Study
 
 LONGEST = 88
 JOINED = (
-    "altered = variation.table.iloc[1:].filter(list(panel.table))",
+    "table = variation.table",
+    "first = table['term'].isna() | (table['term'] == table['term'][0])",
+    "altered = table[first & (table['label'] != 'as designed')].filter(list(panel.table))",
     "joined = pd.concat([panel.table, altered], ignore_index=True)",
     "panel = dataclasses.replace(panel, table=joined)",
 )

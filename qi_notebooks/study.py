@@ -18,6 +18,8 @@ WORDS = ("question", "arguments")
 
 OUTCOME_FIELDS = ("outcome", "measured_in", "effect", "outcome_model", "inference", "level", "draws")
 """Fields that change the effect, but not who is compared with whom."""
+INTERVAL_FIELDS = ("measured_in", "inference", "level", "draws", "treated_in_placebos", "per")
+"""The same for designs with donors, whose weights follow the outcome before the start."""
 
 FEWEST = 10
 """Means of fewer people than this are not shown."""
@@ -31,8 +33,9 @@ class Study:
     `data`, `design`, `before` (design checks), `protocol`, `result`, `checks`, `variation` and `report` are
     None until their step is done. `open_lock` is True once the user has decided to go on without a protocol;
     `begun` once anything has been estimated. `trial` is who would be compared and how alike they would be,
-    for designs that make groups alike; it stays to be looked at when the design has changed since, and
-    `current` says whether it is still true. `looked` is True once design checks have been made on these data.
+    for designs that make groups alike, or the weights of donors and how they fit before the start; it stays
+    to be looked at when the design has changed since, and `current` says whether it is still true. `looked`
+    is True once design checks have been made on these data.
     """
 
     def __init__(self, method: str) -> None:
@@ -46,9 +49,9 @@ class Study:
         self.open_lock = False
         self.begun = False
         self.looked = False
-        self.trial: qe.Trial | None = None
+        self.trial: qe.Trial | qe.DonorTrial | None = None
         self.current = False
-        self._bench: qe.Tuning | None = None
+        self._bench: qe.Tuning | qe.DonorTuning | None = None
         self.set_aside()
 
     def set_aside(self) -> None:
@@ -130,8 +133,9 @@ class Study:
         self.looked = True
 
     def try_design(self) -> None:
-        """Who would be compared by the design as it stands, and how alike they would be."""
-        design = self._of_similar_people()
+        """Who would be compared by the design as it stands, and how alike they would be; of donors the
+        weights and the fit before the start."""
+        design: Any = self._tried()
         if self._bench is None:
             self._bench = qe.tuning(design, self._loaded())
         self.trial = self._bench.trial(design)
@@ -190,16 +194,22 @@ class Study:
         self.report = None
 
     def compare(self) -> None:
-        """Answer the same question by every other reasonable method, for designs that make groups alike."""
+        """Answer the same question by every other reasonable method, for designs in which something was
+        tried."""
         self._estimated()
-        self.panel = qe.specifications(self._of_similar_people(), self._loaded())
+        self.panel = qe.specifications(self._tried(), self._loaded())
         self.report = None
 
     def _sensitivity(self) -> qe.Variation | None:
-        """Altered designs and other methods in one table, as far as they were made."""
+        """Altered designs and other methods in one table, as far as they were made.
+
+        Of several effects of a design the first enters, as in the panel of other methods.
+        """
         if self.panel is None or self.variation is None:
             return self.panel if self.variation is None else self.variation
-        altered = self.variation.table.iloc[1:].filter(list(self.panel.table))
+        table = self.variation.table
+        first = table["term"].isna() | (table["term"] == table["term"][0])
+        altered = table[first & (table["label"] != "as designed")].filter(list(self.panel.table))
         joined = pd.concat([self.panel.table, altered], ignore_index=True)
         return dataclasses.replace(self.panel, table=joined)
 
@@ -248,10 +258,12 @@ class Study:
             raise qe.DesignError("design: it is not complete. Fill in the fields of the data step first.")
         return self.design
 
-    def _of_similar_people(self) -> qe.CohortDesign:
+    def _tried(self) -> qe.CohortDesign | qe.DonorDesign:
         design = self._designed()
-        if not isinstance(design, qe.CohortDesign):
-            raise qe.DesignError(f"design: {design.title} makes no groups alike, so nothing can be tried.")
+        if not isinstance(design, (qe.CohortDesign, qe.DonorDesign)):
+            raise qe.DesignError(
+                f"design: {design.title} makes no groups alike and weights no donors: nothing can be tried."
+            )
         return design
 
     def _estimated(self) -> qe.Result:
@@ -310,10 +322,10 @@ def _read_choices(path: Path) -> dict[str, Any]:
 
 
 def _same_groups(before: qe.Design, design: qe.Design) -> bool:
-    """Whether two designs compare the same people with the same weights: they differ in the outcome only."""
+    """Whether two designs compare the same people or places with the same weights."""
     first, second = _numbers_of(before), _numbers_of(design)
     changed = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
-    return changed <= set(OUTCOME_FIELDS)
+    return changed <= set(INTERVAL_FIELDS if isinstance(design, qe.DonorDesign) else OUTCOME_FIELDS)
 
 
 def _numbers_of(design: qe.Design) -> dict[str, Any]:

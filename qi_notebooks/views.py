@@ -1,6 +1,7 @@
 """What each step shows, as HTML: aggregates and names of columns, never rows or values of people."""
 
 import dataclasses
+import textwrap
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -26,12 +27,18 @@ PANEL_WORDS = {
     "treated_used": "treated",
     "comparison_effective": "effective comparison size",
     "estimand": "speaks for",
+    "gap_before": "root mean squared gap before",
+    "rank": "rank",
+    "units": "among units",
 }
+ROUNDED = ("largest_difference", "gap_before")
 TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
 TOO_FEW = look.note(
     "Not shown, because a group holds fewer than 10 people: its mean would tell about single ones."
 )
 SMALLEST_P = 0.0001
+LABEL_WIDTH = 44
+"""Letters of a label in one line of a picture."""
 KIND_WORDS = {"binary": "two values", "numeric": "numbers", "time": "time", "any": "text"}
 
 
@@ -128,7 +135,7 @@ def variation(made: qe.Variation) -> str:
         shown = shown.drop(columns="term")
     if (shown["note"] == "").all():
         shown = shown.drop(columns="note")
-    alike = _of_one_outcome(made)
+    alike = _drawable(made)
     estimated = "estimate" in alike.table and alike.table["estimate"].notna().any()
     drawn = (
         look.picture(qe.plot(alike), "Estimates under altered designs, the design as stated first.")
@@ -139,24 +146,29 @@ def variation(made: qe.Variation) -> str:
 
 
 def side_by_side(made: qe.SideBySide) -> str:
-    """Other methods beside the one of the design, with the balance that each of them reaches."""
-    table = made.table.drop(columns=["std_error", "p_value", "term"], errors="ignore")
+    """Other methods beside the one of the design, with the balance or the fit that each of them reaches."""
+    gone = ["std_error", "term"] if "rank" in made.table else ["std_error", "term", "p_value"]
+    table = made.table.drop(columns=gone, errors="ignore")
     if (table["note"] == "").all():
         table = table.drop(columns="note")
-    rounded = table.assign(largest_difference=table["largest_difference"].round(3))
+    table = table.dropna(axis="columns", how="all")
+    rounded = table.assign(**{name: table[name].round(3) for name in ROUNDED if name in table})
     shown = rounded.rename(columns=PANEL_WORDS).rename(columns={"label": "method"})
     drawn = ""
     if made.table["estimate"].notna().any():
-        drawn = look.picture(qe.plot(made), "Estimates by other methods, with their balance.")
+        drawn = look.picture(qe.plot(made), "Estimates by other methods.")
     body = _estimates_table(shown) + qe.markup.bullets(made.notes)
     return drawn + qe.markup.card(made.title, body)
 
 
-def _of_one_outcome(made: qe.Variation) -> qe.Variation:
-    """Only the rows with the outcome of the design: others are measured in other units."""
-    if "outcome" not in made.table:
-        return made
-    return dataclasses.replace(made, table=made.table[made.table["outcome"].isna()].reset_index(drop=True))
+def _drawable(made: qe.Variation) -> qe.Variation:
+    """Only the rows with the outcome of the design, since others are measured in other units; long labels in
+    several lines."""
+    table = made.table
+    if "outcome" in table:
+        table = table[table["outcome"].isna()].reset_index(drop=True)
+    broken = [textwrap.fill(str(words), LABEL_WIDTH) for words in table["label"]]
+    return dataclasses.replace(made, table=table.assign(label=broken))
 
 
 def _estimates_table(frame: pd.DataFrame) -> str:

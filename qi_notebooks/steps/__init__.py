@@ -4,7 +4,7 @@ import qieval as qe
 from qi_notebooks import layout
 from qi_notebooks.steps.base import Step
 from qi_notebooks.steps.before import DataStep, DesignChecks, Lock, Question
-from qi_notebooks.steps.choose import Choose
+from qi_notebooks.steps.choose import Choose, ChooseDonors
 from qi_notebooks.steps.findings import Assumptions, Estimate, Sensitivity
 from qi_notebooks.steps.output import Code, ReportStep
 
@@ -23,9 +23,10 @@ EVERY: tuple[type[Step], ...] = (
 
 
 def steps_of(design: type[qe.Design]) -> tuple[type[Step], ...]:
-    """The steps of a study with a design: only designs that make groups alike have something to choose."""
-    tried = layout.makes_groups_alike(design)
-    return tuple(step for step in EVERY if tried or step is not Choose)
+    """The steps of a study with a design: only where something is tried out there is something to choose."""
+    choose = ChooseDonors if layout.has_donors(design) else Choose
+    tried = "choose" in layout.sections(design)
+    return tuple(choose if step is Choose else step for step in EVERY if tried or step is not Choose)
 
 
 __all__ = ["Step", "steps_of"]

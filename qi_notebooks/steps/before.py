@@ -28,7 +28,7 @@ class Question(Step):
     )
 
     def done(self) -> bool:
-        return bool(self.app.form.values()["question"]) if self.app.interactive else True
+        return bool(self.app.form.held("question")) if self.app.interactive else True
 
     def controls(self) -> list[Any]:
         return [self.app.form.question]

@@ -1,17 +1,21 @@
-"""The step in which groups are made alike: settings on one side, balance and overlap at once on the other."""
+"""The step in which a comparison is settled: settings on one side, what they do at once on the other."""
 
 # What the methods of each class promise is said once, in Step.
 # ruff: noqa: D102
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import qieval as qe
-from qi_notebooks import live, look
+from qi_notebooks import live, live_donors, look
 from qi_notebooks.controls import label
 from qi_notebooks.steps.base import Step, waiting_for
 from qi_notebooks.study import WORDS
 
 SEARCH_FIRST = "The settings have changed. Press 'Search' to see the balance that they reach."
+SLOW = 0.3
+"""Seconds from which on it is said that work is going on."""
 
 
 class Choose(Step):
@@ -22,6 +26,13 @@ class Choose(Step):
         "Move the settings and watch the balance. Look for small differences that leave out few people. No "
         "outcome is read here, so you may try as much as you like; what you leave set is the design."
     )
+    pictures: ClassVar[tuple[Callable[[Any], str], ...]] = (
+        live.numbers,
+        live.love,
+        live.overlap,
+        live.search,
+    )
+    """What is drawn of a trial, in order."""
 
     def missing(self) -> str:
         looked = "" if self.study.looked or self.study.settled else "Waiting: run the design checks first."
@@ -38,11 +49,12 @@ class Choose(Step):
     def controls(self) -> list[Any]:
         import ipywidgets as widgets
 
-        self._standing, self._numbers, self._trouble = look.text(), look.text(), look.text()
-        self._love, self._overlap, self._search = look.text(), look.text(), look.text()
+        self._standing, self._trouble = look.text(), look.text()
+        self.drawn = {draw.__name__: look.text() for draw in self.pictures}
+        self._took = 0.0
         button = self.actions(self.button("Search", self.study.try_design, primary=True))
         settings = widgets.VBox([self.app.form.shown("choose"), *([button] if self.searches else [])])
-        seen = widgets.VBox([self._trouble, self._numbers, self._love, self._overlap, self._search])
+        seen = widgets.VBox([self._trouble, *self.drawn.values()])
         side_by_side = widgets.Box([settings, seen])
         side_by_side.add_class("qi-choose")
         return [self._standing, side_by_side, self.app.form.folded("choose")]
@@ -53,32 +65,31 @@ class Choose(Step):
             self._trouble.value = self._tried()
         elif self._trouble.value:
             self._trouble.value = ""
-        self._numbers.value = self._drawn(live.numbers)
-        self._love.value = self._drawn(live.love)
-        self._overlap.value = self._drawn(live.overlap)
-        self._search.value = self._drawn(live.search)
+        for draw in self.pictures:
+            self.drawn[draw.__name__].value = "" if self.study.trial is None else draw(self.study.trial)
 
     def carry_out(self) -> None:
         self.study.try_design()
 
     def plain(self) -> str:
-        drawn = (live.numbers, live.love, live.overlap, live.search)
-        return "".join(draw(self.study.trial) for draw in drawn)
+        return "".join(draw(self.study.trial) for draw in self.pictures)
 
     def _tried(self) -> str:
         """Try the design as it stands; in words why that is not possible, or not done yet."""
         if self.searches and self.study.before is None:
             return look.note(SEARCH_FIRST)
+        if self._took > SLOW:
+            self._trouble.value = look.note("Fitting ...")
+        begun = time.perf_counter()
         try:
             self.study.try_design()
         except qe.QievalError as problem:
             self.app.form.complain(problem)
             below = "" if self.study.trial is None else " Below is what was tried before."
             return look.problems([*problem.problems[:-1], f"{problem.problems[-1]}{below}"])
+        finally:
+            self._took = time.perf_counter() - begun
         return ""
-
-    def _drawn(self, draw: Any) -> str:
-        return "" if self.study.trial is None else str(draw(self.study.trial))
 
     def _since_locked(self) -> str:
         held = self.study.protocol
@@ -87,5 +98,29 @@ class Choose(Step):
         changes = [item for item in held.changes(self.study.design) if item[0] not in WORDS]
         if not changes:
             return look.note("The design is locked. A change here makes the study exploratory.")
-        said = "; ".join(f"{label(name)} was {old!r}, now {new!r}" for name, old, new in changes)
+        said = "; ".join(f"{label(name)} was {_told(old)}, now {_told(new)}" for name, old, new in changes)
         return look.problems([f"Exploratory: changed since the protocol was locked: {said}."])
+
+
+def _told(held: Any) -> str:
+    """A value of a field in words; lists and mappings spelled out."""
+    return qe.markup.words(held) or "empty" if isinstance(held, (list, tuple, dict)) else repr(held)
+
+
+class ChooseDonors(Choose):
+    """Which donors and settings reproduce the treated before the start; what follows stays closed."""
+
+    purpose = (
+        "Tick the units that may be donors and watch how well they reproduce the treated unit before the "
+        "start. Keep out units that had something of their own, and units that are quite unlike; keep the "
+        "rest, since donors chosen by their fit alone fit by chance. No outcome from the start on is read "
+        "here; what you leave set is the design."
+    )
+    pictures: ClassVar[tuple[Callable[[Any], str], ...]] = (
+        live_donors.numbers,
+        live_donors.paths,
+        live_donors.gaps,
+        live_donors.weights,
+        live_donors.shared,
+        live_donors.remarks,
+    )

@@ -18,7 +18,9 @@ def test_the_chooser_says_honestly_when_nothing_fits():
     answers = dict.fromkeys(chooser.QUESTIONS, "yes")
     assert chooser.advise(answers).fits == tuple(chooser.NEEDS)
     several = chooser.advise({**answers, "one start": "no"})
-    assert several.fits == ("matching", "genetic_matching", "weighting")
+    assert "synthetic_difference_in_differences" in several.fits
+    assert several.fits[-3:] == ("matching", "genetic_matching", "weighting")
+    assert "synthetic_control" in several.unfit
     assert "difference_in_differences" in several.unfit
     advice = chooser.advise({**answers, "comparison": "no"})
     assert advice.fits == ()
@@ -41,3 +43,24 @@ def test_the_chooser_follows_the_answers():
     made._asked["comparison"].value = "no"
     assert "None of the methods" in made._advice.value
     assert all(place.outputs == () for place in made._links.values())
+
+
+def test_one_place_leads_to_synthetic_control_and_a_caution_about_the_plain_comparison():
+    answers = {**dict.fromkeys(chooser.QUESTIONS, "yes"), "people": "no", "many small": "no"}
+    advice = chooser.advise(answers)
+    assert {"synthetic_control", "difference_in_differences"} <= set(advice.fits)
+    assert list(advice.cautions) == ["difference_in_differences"]
+    assert "look at synthetic control first" in chooser.described(advice)
+    many = chooser.advise({**answers, "one place": "no"})
+    assert many.cautions == {}
+    assert "synthetic_control" in many.unfit
+
+
+def test_several_starts_lead_to_synthetic_difference_in_differences():
+    answers = {
+        **dict.fromkeys(chooser.QUESTIONS, "no"),
+        "comparison": "yes",
+        "long before": "yes",
+        "same measure": "yes",
+    }
+    assert chooser.advise(answers).fits[0] == "synthetic_difference_in_differences"

@@ -161,7 +161,7 @@ def test_balance_follows_the_settings_without_an_outcome(drive, people, chosen):
 def test_nothing_is_sent_when_nothing_has_changed(drive):
     drive.press("design checks", "Run the design checks")
     step, sent = drive.app.step("choose"), []
-    for held in (step._love, step._overlap):
+    for held in (step.drawn["love"], step.drawn["overlap"]):
         held.observe(lambda change: sent.append(change["name"]), names="value")
     drive.app.form.controls["question"].inner.value = "Did it help?"
     drive.app.form.controls["order"].inner.value = "largest"
@@ -172,11 +172,11 @@ def test_nothing_is_sent_when_nothing_has_changed(drive):
 
 def test_what_cannot_be_made_is_told_and_the_last_picture_stays(drive):
     drive.press("design checks", "Run the design checks")
-    before = drive.app.step("choose")._love.value
+    before = drive.app.step("choose").drawn["love"].value
     drive.app.form.controls["calipers"].set({"frailty": "0.0000000001"})
     assert "nobody finds a partner" in drive.shown("choose")
     assert "what was tried before" in drive.shown("choose")
-    assert drive.app.step("choose")._love.value == before
+    assert drive.app.step("choose").drawn["love"].value == before
     assert drive.states()["choose"] == "open"
     drive.app.form.controls["calipers"].set({})
     assert "nobody finds a partner" not in drive.shown("choose")
@@ -230,11 +230,11 @@ def test_a_slider_is_followed_while_it_is_moved(
         await asyncio.sleep(0.5)
         drive.press("design checks", "Run the design checks")
         step = drive.app.step("choose")
-        before, start = step._love.value, time.perf_counter()
+        before, start = step.drawn["love"].value, time.perf_counter()
         for caliper in (0.15, 0.1, 0.01):
             drive.app.form.controls["caliper"].inner.value = caliper
-        assert step._love.value == before
-        while step._love.value == before and time.perf_counter() - start < 5:
+        assert step.drawn["love"].value == before
+        while step.drawn["love"].value == before and time.perf_counter() - start < 5:
             await asyncio.sleep(0.01)
         return time.perf_counter() - start, drive.app.design.caliper
 

@@ -89,7 +89,7 @@ def fit_before(design: Any, made: Synthetic) -> Check:
 
 def inside_the_donors(design: Any, made: Synthetic) -> Check:
     """Whether positive weights can reach the treated unit at all, predictor by predictor and jointly."""
-    problem = _at_one_level(design, made.worst[0])
+    problem = at_one_level(design, made.worst[0])
     names, x = _to_share(problem)
     outside = [
         name
@@ -182,7 +182,7 @@ def predictor_balance(design: Any, made: Synthetic) -> Check:
 def enough_periods(design: Any, made: Synthetic) -> Check:
     """A short time before the start, or many donors for it, fits noise: the error is shown by simulation."""
     shortest = min(made.problems, key=lambda held: held.stop - held.begin)
-    problem = _at_one_level(design, shortest)
+    problem = at_one_level(design, shortest)
     fitted, donors = problem.stop - problem.begin, len(problem.names)
     before = problem.donors[problem.fitted]
     table, text = None, f"There are {plural(fitted, 'fitted period')} and {plural(donors, 'donor')}."
@@ -233,7 +233,7 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
     )
 
 
-def _at_one_level(design: Any, problem: Problem) -> Problem:
+def at_one_level(design: Any, problem: Problem) -> Problem:
     """Each series less its own mean over the fitted periods, for methods that let a distance remain."""
     if getattr(design, "method", "demeaned") != "demeaned":
         return problem

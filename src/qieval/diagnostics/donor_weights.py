@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.check import Check
+from qieval.diagnostics.donor_fit import at_one_level
 from qieval.errors import QievalError
 from qieval.numerics.placebo_units import placebo_units
 from qieval.numerics.simplex import other_weights
@@ -279,6 +280,7 @@ def _placebos(problem: Problem) -> Placebos:
 def interpolation(design: Any, made: Synthetic) -> Check:
     """How far the donors with weight lie from the treated unit, beside its nearest donors."""
     problem, fit = made.worst
+    problem = at_one_level(design, problem)
     if problem.predictors is not None:
         raw = problem.predictors.means()
     else:
