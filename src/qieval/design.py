@@ -237,7 +237,9 @@ class AdjustedPanelDesign(PanelDesign):
     comparison: str | None = column(
         "any", "a column that names groups of comparison units", default=None, step="analysis"
     )
-    comparison_groups: tuple[Any, ...] = values("which groups of comparison units to use (by default all)")
+    comparison_groups: tuple[Any, ...] = values(
+        "which groups of comparison units to use (by default all)", empty="all"
+    )
 
     def _contradictions(self) -> list[str]:
         found = super()._contradictions()

@@ -25,7 +25,9 @@ class DonorDesign(PanelDesign):
         " donors); `start` is then the earliest of them",
         default=None,
     )
-    donors: tuple[Any, ...] = values("which untreated units may be donors (by default all)", step="data")
+    donors: tuple[Any, ...] = values(
+        "which untreated units may be donors (by default all)", step="data", empty="all"
+    )
     not_donors: Mapping[str, str] = texts(
         "units kept out of the donor pool, with the reason: {unit: why}", step="data"
     )

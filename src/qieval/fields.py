@@ -22,7 +22,7 @@ class Field:
     """The declaration of one field: its role, what it means, and what it may hold.
 
     `step` says where a guided study asks for it: with the question, with the data, or with the analysis
-    options.
+    options. `empty` is what an empty value means, in a word.
     """
 
     role: Role
@@ -34,6 +34,7 @@ class Field:
     whole: bool = False
     optional: bool = False
     step: Step = "data"
+    empty: str = "none"
 
 
 def _declare(spec: Field, default: Any) -> Any:
@@ -72,9 +73,9 @@ def value(help: str, *, default: Any = MISSING, step: Step = "data") -> Any:
     return _declare(Field("value", help, kind="time", optional=default is None, step=step), default)
 
 
-def values(help: str, *, step: Step = "analysis") -> Any:
-    """Several values that occur in a column, perhaps none."""
-    return _declare(Field("values", help, optional=True, step=step), ())
+def values(help: str, *, step: Step = "analysis", empty: str = "none") -> Any:
+    """Several values that occur in a column, perhaps none; `empty` says what none of them means."""
+    return _declare(Field("values", help, optional=True, step=step, empty=empty), ())
 
 
 def text(help: str, *, step: Step = "question") -> Any:

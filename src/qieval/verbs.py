@@ -206,8 +206,9 @@ def _alterations(fields: dict[str, Iterable[Any]], cross: bool) -> Iterator[dict
 
 
 def _varied(design: Design, frame: pd.DataFrame, change: dict[str, Any]) -> list[dict[str, Any]]:
+    declared = dict(design._declared())
     label = (
-        ", ".join(f"{name} = {markup.words(held) or 'none'}" for name, held in change.items())
+        ", ".join(f"{name} = {markup.words(held) or declared[name].empty}" for name, held in change.items())
         or "as designed"
     )
     shown = {name: markup.words(held) for name, held in change.items()}

@@ -24,8 +24,8 @@ GOOD_FIT, LONG_ENOUGH = (
 FEW_PERIODS = 10
 """Fewer fitted periods are a red flag whatever the number of donors (Abadie 2021 asks for a sizable
 number)."""
-LARGE_BIAS = 0.5
-"""A simulated error of this share of the outcome's spread deserves a concern."""
+LARGE_BIAS = 2.0
+"""Where simulated gaps after the start are that many times those before it, the fit follows noise."""
 
 OnFit = Callable[[Any, Synthetic], Check]
 
@@ -191,7 +191,7 @@ def enough_periods(design: Any, made: Synthetic) -> Check:
         found = simulated_bias(before, problem.target[problem.fitted], seed=design.seed)
         table = pd.DataFrame(found.columns())
         now = table.loc[table["periods_before"] == fitted].iloc[0]
-        large = float(now["rmse_in_spreads"])
+        large = float(now["rmse"]) / max(float(now["rmse_before"]), 1e-300)
         text += (
             " In series simulated like these donors, without any effect, a synthetic control from that many"
             f" periods misses by {number(float(now['rmse']))} on average after the start"

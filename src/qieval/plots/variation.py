@@ -23,6 +23,8 @@ BALANCE = (
 TITLES = {True: "Estimates side by side, with their balance", False: "Estimates under altered designs"}
 BALANCE_TITLE = "largest standardised difference"
 AS_DESIGNED = "as designed"
+LONGEST_LINE = 44
+"""Letters of a label on one line, so that the picture keeps most of the width."""
 
 
 def variation(table: pd.DataFrame, title: str = "") -> ggplot:
@@ -55,7 +57,9 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
             "estimate: there is no estimate to draw. Name an outcome, or read in the notes why every design"
             " failed."
         )
+    shown = shown.assign(label=[theme.wrap(str(label), LONGEST_LINE) for label in shown["label"]])
     order = list(dict.fromkeys(shown["label"]))[::-1]
+    lines = sum(label.count("\n") + 1 for label in order)
     (breaks, colours, shapes), which = _groups(shown, order[-1])
     shown = shown.assign(label=pd.Categorical(shown["label"], categories=order), which=which)
     style: dict[str, Any] = {"breaks": breaks, "name": BALANCE_TITLE if breaks is BALANCE[0] else ""}
@@ -69,7 +73,7 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
         + scale_color_manual(values=dict(zip(breaks, colours, strict=True)), **style)
         + scale_shape_manual(values=dict(zip(breaks, shapes, strict=True)), **style)
         + coord_flip()
-        + theme.house_theme(height=max(2.6, 1.4 + 0.34 * len(order)))
+        + theme.house_theme(height=max(2.6, 1.4 + 0.34 * len(order) + 0.14 * (lines - len(order))))
         + (plot_theme(legend_title=element_text(size=9)) if breaks is BALANCE[0] else plot_theme())
         + labs(
             title=title or TITLES["largest_difference" in shown],
