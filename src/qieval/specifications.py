@@ -63,6 +63,8 @@ class SideBySide(Variation):
 
     def _repr_html_(self) -> str:
         shown = self.table.drop(columns=["std_error"], errors="ignore")
+        blank = shown.isna() | (shown == "")
+        shown = shown.loc[:, ~blank.all().to_numpy()].astype(object).where(~blank, "")
         return markup.card(self.title, markup.frame_table(shown) + markup.bullets(self.notes))
 
 

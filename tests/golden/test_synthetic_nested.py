@@ -102,7 +102,7 @@ def states(smoking) -> AllUnits:
 
 @pytest.fixture(scope="module")
 def regions(basque) -> AllUnits:
-    return basque.units(None)
+    return basque.units(list(basque.outcomes.columns).index(basque.treated))
 
 
 def numbers(values) -> list[float]:
@@ -222,12 +222,9 @@ def test_placebo_states(states, smoking, reference):
 
 
 def test_placebo_regions(regions, basque, reference):
-    """MSCMT is lower for one region, below what any v can reach: its weights are not optimal for its v."""
+    """As in MSCMT the treated region is in nobody's pool; no region has a higher loss than MSCMT's."""
     expected = reference["basque_nested_MSCMT"]["placebo_loss_v"]
     assert regions.complete.all() and regions.identified.all() and (regions.gap <= 1e-8).all()
-    above = []
-    for i, name in enumerate(basque.outcomes.columns):
-        if regions.loss_v[i] > expected[name] * (1 + SAME_LOSS):
-            above.append(name)
-            assert expected[name] < regions.lower_bound[i] * (1 - 1e-3)
-    assert above == ["Cataluna"]
+    stated = np.array([expected[name] for name in basque.outcomes.columns])
+    assert (regions.loss_v <= stated * (1 + SAME_LOSS)).all()
+    assert (regions.loss_v < stated * (1 - 0.01)).sum() >= 5

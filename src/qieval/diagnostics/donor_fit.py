@@ -21,6 +21,7 @@ GOOD_FIT, LONG_ENOUGH = (
     "the donors reproduce the treated unit before the start",
     "enough periods before the start",
 )
+POOL = "no donor had a shock or programme of its own"
 FEW_PERIODS = 10
 """Fewer fitted periods are a red flag whatever the number of donors (Abadie 2021 asks for a sizable
 number)."""
@@ -216,7 +217,8 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
     rules = made.pool.rules
     last = int(rules["donors"].iloc[-1])
     text = f"The pool is {plural(last, 'donor')} of {plural(int(rules['donors'].iloc[0]), 'untreated unit')}."
-    unsaid = not (design.donors or design.not_donors or design.similar_intervention or design.spillover)
+    judged = (design.donors, design.not_donors, design.similar_intervention, design.spillover)
+    unsaid = not any(judged) and POOL not in design.arguments
     if unsaid:
         text += (
             " No unit was kept out by judgement: say which had a similar intervention, were reached by this"
@@ -226,7 +228,7 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
         text += " A single donor is no synthetic control; this is a comparison of two units."
     return Check(
         name="donor pool",
-        assumption="no donor had a shock or programme of its own",
+        assumption=POOL,
         verdict="concern" if last == 1 else "information",
         text=text,
         table=rules,
