@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qieval.numerics.simplex import SimplexFit, simplex_least_squares
+from qieval.numerics.threads import in_threads
 from qieval.numerics.two_way import Codes, Floats, Mask
 from qieval.progress import progress
 
@@ -97,13 +97,9 @@ def placebo_units(
     rows = _rows(outcomes, pre, demeaned)
     fitted = np.ascontiguousarray(rows[:, :pre])
     chunks = [units[at : at + CHUNK] for at in range(0, max(units.size, 1), CHUNK)]
-    with ThreadPoolExecutor(get_num_threads()) as threads:
-        try:
-            jobs = [threads.submit(fit_units, rows, fitted, pool, chunk) for chunk in chunks]
-            found = [job.result() for job in progress(jobs, "placebo donors")]
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+    found = in_threads(
+        lambda chunk: fit_units(rows, fitted, pool, chunk), chunks, get_num_threads(), "placebo donors"
+    )
     gaps = np.ascontiguousarray(np.concatenate([part[0] for part in found]).T)
     return PlaceboUnits(
         gaps=gaps,

@@ -19,7 +19,6 @@ W(v): the infimum over positive v is 3.0766634.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,8 +34,8 @@ from qieval.numerics.nested_search import (
     ranges,
 )
 from qieval.numerics.simplex import other_weights, simplex_least_squares
+from qieval.numerics.threads import in_threads
 from qieval.numerics.two_way import Codes, Floats, Mask
-from qieval.progress import progress
 
 CERTIFIED = 1e-8
 PLACEBO = Search(starts=0, nodes=5_000)
@@ -213,12 +212,7 @@ def all_units(
         fit = _placebo(predictors, outcomes[fit_rows], unit, pool, seed)
         return fit, outcomes[:, unit] - outcomes[:, pool] @ fit.weights
 
-    executor = ThreadPoolExecutor(min(os.cpu_count() or 1, max(which.size, 1)))
-    try:
-        jobs = [executor.submit(one, unit) for unit in which.tolist()]
-        found = [job.result() for job in progress(jobs, "placebo donors")]
-    finally:
-        executor.shutdown(cancel_futures=True)
+    found = in_threads(one, which.tolist(), min(os.cpu_count() or 1, max(which.size, 1)), "placebo donors")
     fits = [fit for fit, _ in found]
     return AllUnits(
         units=which,

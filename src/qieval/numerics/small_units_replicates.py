@@ -6,7 +6,6 @@ Kilmer (2017), section 3.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from qieval.numerics.small_units_errors import (
     log_ratio,
     summed,
 )
+from qieval.numerics.threads import in_threads
 from qieval.numerics.two_way import Codes, Floats, Mask
 from qieval.progress import progress
 
@@ -98,13 +98,7 @@ def permute(
     """
     weights, fit = data.weights()
     observed = linearised(data, weights, kind, level)
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(placebo, data, (seed, k), kind) for k in range(draws)]
-        try:
-            found = [one.result() for one in progress(waiting, "placebo groups")]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    found = in_threads(lambda k: placebo(data, (seed, k), kind), range(draws), threads, "placebo groups")
     counted = [statistics for statistics, feasible in found if feasible or not fit.feasible]
     rows = np.array(counted).reshape(len(counted), observed.statistic.size + 1)
     extreme = ~(np.abs(rows) < np.abs(_statistics(observed)) * (1 - TIES))

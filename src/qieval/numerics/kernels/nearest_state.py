@@ -109,7 +109,8 @@ def _coins(search: Search) -> NDArray[np.uint8]:
 
 def _tree(search: Search, rules: Rules) -> Tree:
     """k-d trees of the free pool, one for each stratum; calipers are further columns of the boxes."""
-    assert search.vectors is not None
+    if search.vectors is None:
+        raise ValueError("a search in trees needs vectors")
     vectors = np.ascontiguousarray(search.vectors, dtype=np.float64)
     n = len(vectors)
     code = _codes(search.strata, n)
@@ -144,7 +145,8 @@ def _steps(values: Floats, code: Small) -> Small:
 
 
 def _matrix(search: Search) -> kernel.Matrix:
-    assert search.matrix is not None
+    if search.matrix is None:
+        raise ValueError("a search in a matrix needs one")
     n = search.focal.size
     person, pool = np.empty((n, 2), dtype=np.int32), ~search.focal
     for arm in (search.focal, pool):
