@@ -74,6 +74,11 @@ class DonorDesign(PanelDesign):
         "the first period to fit (by default the first of the data)", default=None, step="analysis"
     )
 
+    @property
+    def levels_may_differ(self) -> bool:
+        """Whether a constant distance between the treated and their comparison may remain."""
+        return True
+
     def required_columns(self) -> tuple[str, ...]:
         """The columns in which every row needs a value.
 

@@ -34,6 +34,20 @@ LOCAL = NOT + "Synth stops above the optimum; weights and gaps are compared wher
 THEIR_V = NOT + "several v give the same weights; theirs is compared by its loss and its donors"
 CERTIFICATE = NOT + "the reference's own certificate; ours is asserted to be below 1e-8 in each test"
 RANDOM = NOT + "drawn at random, or bounds that augsynth leaves empty; the exact test of shifts is compared"
+COVARIATES = dict.fromkeys(("lnincome", "age15to24", "retprice"), "")
+RIDGE = {
+    "scm": {},
+    "ridge": {"method": "ridge-augmented"},
+    "ridge_min": {"method": "ridge-augmented", "penalty_rule": "smallest error"},
+    "scm_fixedeff": {"method": "demeaned"},
+    "ridge_fixedeff": {"method": "ridge-augmented", "augmentation": "demeaned outcomes"},
+    "ridge_cov": {"method": "ridge-augmented", "predictors": COVARIATES},
+    "ridge_cov_resid": {
+        "method": "ridge-augmented",
+        "predictors": COVARIATES,
+        "augmentation": "predictors taken out",
+    },
+}
 
 CASES = {
     "basque_nested_Synth": {
@@ -137,14 +151,8 @@ CASES = {
         "*/summary_conformal/*": RANDOM,
         "*/summary_jackknife_plus/bias": f"{AUGMENTED}::test_bias",
         "*/summary_jackknife_plus/*": f"{AUGMENTED}::test_jackknife_plus",
-        **{
-            f"{name}/*": f"{THIS}::test_ridge_augmented"
-            for name in ("scm", "ridge", "ridge_min", "scm_fixedeff", "ridge_cov")
-        },
-        **{
-            f"{name}/*": f"{AUGMENTED}::test_augsynth"
-            for name in ("ridge_fixedeff", "ridge_cov_resid", "scm_cov")
-        },
+        **{f"{name}/*": f"{THIS}::test_ridge_augmented" for name in RIDGE},
+        "scm_cov/*": f"{AUGMENTED}::test_augsynth",
     },
     "prop99_scpi": {
         "prop99_scpi_simplex_gaussian/c*": WORDS,
@@ -490,22 +498,10 @@ def test_special_cases(weighted_changes, reference):
     )
 
 
-COVARIATES = dict.fromkeys(("lnincome", "age15to24", "retprice"), "")
-RIDGE = {
-    "scm": {},
-    "ridge": {"method": "ridge-augmented"},
-    "ridge_min": {"method": "ridge-augmented"},
-    "scm_fixedeff": {"method": "demeaned"},
-    "ridge_cov": {"method": "ridge-augmented", "predictors": COVARIATES},
-}
-
-
 @pytest.mark.parametrize("name", RIDGE)
 def test_ridge_augmented(name, reference):
-    expected, fields = reference["prop99_augsynth"][name], RIDGE[name]
-    if name == "ridge_min":
-        fields = {**fields, "penalty": expected["lambda"]}
-    result = qe.estimate(*study("prop99", **fields))
+    expected = reference["prop99_augsynth"][name]
+    result = qe.estimate(*study("prop99", **RIDGE[name]))
     assert_weights(result, expected["weights"], 1e-4)
     np.testing.assert_allclose(gaps(result)[19:], list(expected["gaps"].values())[19:], rtol=1e-4)
     np.testing.assert_allclose(gaps(result)[:19], list(expected["gaps"].values())[:19], atol=1e-3)

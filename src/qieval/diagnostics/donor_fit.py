@@ -237,7 +237,7 @@ def pool_of_donors(design: Any, made: Synthetic) -> Check:
 
 def at_one_level(design: Any, problem: Problem) -> Problem:
     """Each series less its own mean over the fitted periods, for methods that let a distance remain."""
-    if getattr(design, "method", "demeaned") != "demeaned":
+    if not design.levels_may_differ:
         return problem
     rows = problem.fitted
     return replace(

@@ -34,7 +34,9 @@ class Augmentation:
     fixed_effects takes each unit's mean before the start off first (demeaned synthetic control). covariates
     (c, 1 + j), treated unit first, are balanced beside the earlier outcomes, each scaled over the donors to
     the spread of all their earlier outcomes; with residualise they are regressed out of the outcomes
-    instead, and the weights then balance them exactly. Covariates are taken as they are, also with
+    instead, and the weights then balance them exactly. The penalty is then chosen on the outcomes as they
+    were: residuals say little about it (a grid of which no end is worse), and numbers of augsynth have that
+    of the fit without covariates. Covariates are taken as they are, also with
     fixed_effects.
     """
 
@@ -118,12 +120,14 @@ def ridge_augmented(target: Floats, donors: Floats, pre: int, how: Augmentation 
     centre = y0.mean(axis=1)
     x1, x0 = (y1 - centre)[:pre], (y0 - centre[:, None])[:pre]
     z1, z0 = _covariates(how, donors.shape[1])
+    as_they_are = x1, x0
     if z0.size:
         x1, x0 = _residuals(x1, x0, z1, z0) if how.residualise else _beside(x1, x0, z1, z0)
     if how.penalty is not None and np.abs(x0).max() <= EMPTY * np.abs(donors[:pre]).max():
         raise ValueError("donors do not differ before the start: there is nothing to regress on")
     base = simplex_least_squares(x0, x1)
-    curve = _cross_validate(x1, x0) if isinstance(how.penalty, str) else _no_curve()
+    rows = as_they_are if how.residualise else (x1, x0)
+    curve = _cross_validate(*rows) if isinstance(how.penalty, str) else _no_curve()
     penalty = curve.choose(how.penalty) if isinstance(how.penalty, str) else how.penalty
     weights = base.weights
     if penalty is not None:

@@ -92,6 +92,18 @@ class SyntheticControl(DonorDesign):
         high=1e12,
         default=0,
     )
+    penalty_rule: str = choice(
+        ("one standard error", "smallest error"),
+        "how 'ridge-augmented' chooses its penalty: the largest within one standard error of the smallest"
+        " error of prediction, or that of the smallest error",
+        default="one standard error",
+    )
+    augmentation: str = choice(
+        ("outcomes as they are", "demeaned outcomes", "predictors taken out"),
+        "what 'ridge-augmented' works on: outcomes, outcomes less each unit's mean, or what the predictors"
+        " leave of them (else predictors are balanced beside the outcomes)",
+        default="outcomes as they are",
+    )
     bound: float = number(
         "how large the weights of 'lasso' (sum of sizes), 'ridge' or 'l1-l2' (root of the sum of squares)"
         " may be (0: by the rules of scpi)",
@@ -129,6 +141,11 @@ class SyntheticControl(DonorDesign):
             object.__setattr__(self, "v", "as given")
         super().__post_init__()
 
+    @property
+    def levels_may_differ(self) -> bool:
+        """Whether a constant distance between the treated and their comparison may remain."""
+        return self.method == "demeaned" or self.augmentation == "demeaned outcomes"
+
     def used_columns(self) -> tuple[str, ...]:
         """The names of all columns that the design reads, each once."""
         return tuple(dict.fromkeys((*super().used_columns(), *self.predictors)))
@@ -150,6 +167,7 @@ class SyntheticControl(DonorDesign):
                 f"penalty: '{self.method}' has no penalty. Remove it, or choose one of"
                 f" {', '.join(PENALISED)}."
             )
+        found += self._augmentation_problems()
         if self.bound and self.method not in BOUNDED:
             found.append(
                 f"bound: '{self.method}' has no bound. Remove it, or choose one of {', '.join(BOUNDED)}."
@@ -161,6 +179,18 @@ class SyntheticControl(DonorDesign):
                 "several, method: partial pooling is worked out for outcomes before the start, as 'classic'"
                 " or 'demeaned' without predictors. Remove the predictors or set several='unit by unit'."
             )
+        return found
+
+    def _augmentation_problems(self) -> list[str]:
+        plain = self.augmentation == "outcomes as they are"
+        found = []
+        if self.method != "ridge-augmented" and not (plain and self.penalty_rule == "one standard error"):
+            found.append(
+                "augmentation, penalty_rule: these say how method='ridge-augmented' works, but method is"
+                f" '{self.method}'. Choose that method or remove them."
+            )
+        if self.augmentation == "predictors taken out" and not self.predictors:
+            found.append("augmentation: there are no predictors to take out. Name some, or work on outcomes.")
         return found
 
     def _predictor_problems(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,13 @@ def augmented(design: SyntheticControl, problem: Problem) -> Fitted:
     covariates."""
     target, donors, pre = _given(problem)
     covariates = None if problem.predictors is None else problem.predictors.means()
-    how = Augmentation(penalty=design.penalty or "1se", covariates=covariates)
+    rule: Literal["1se", "min"] = "1se" if design.penalty_rule == "one standard error" else "min"
+    how = Augmentation(
+        penalty=design.penalty or rule,
+        fixed_effects=design.augmentation == "demeaned outcomes",
+        covariates=covariates,
+        residualise=design.augmentation == "predictors taken out",
+    )
     try:
         found = ridge_augmented(target, donors, pre, how)
     except ValueError as cause:
@@ -27,9 +33,12 @@ def augmented(design: SyntheticControl, problem: Problem) -> Fitted:
         raise EstimationError(
             "method: the ridge-augmented weights were not found. Leave out duplicated donors."
         )
+    raw = problem.target - problem.donors @ found.weights
+    shift = float(raw[problem.fitted].mean()) if how.fixed_effects else 0.0
     return Fitted(
         weights=found.weights,
-        gaps=problem.target - problem.donors @ found.weights,
+        gaps=problem.rounded(raw - shift),
+        shift=shift,
         more={"penalty": found.penalty, "weights before the correction": found.base_weights},
     )
 
