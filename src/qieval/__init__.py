@@ -1,9 +1,9 @@
 """qieval: from a question and a routine-data extract to a defensible estimate of whether a change in health
 care worked."""
 
-from qieval import data, markup, sensitivity
+from qieval import charts, data, markup, sensitivity
 from qieval.arms import compare_arms
-from qieval.catalogue import CATALOGUE, Method, method_named, method_of, methods
+from qieval.catalogue import CATALOGUE, CHARTS, Method, method_named, method_of, methods
 from qieval.chaining import matched
 from qieval.check import Assumption, Check, Checks
 from qieval.cohort_design import CohortDesign
@@ -11,10 +11,13 @@ from qieval.covariate_balance import BalanceTable, balance
 from qieval.data import Extract, example, examples, read, simulate, simulate_panel
 from qieval.design import Design
 from qieval.donor_design import DonorDesign
+from qieval.each import Each, each
 from qieval.errors import DataError, DependencyError, DesignError, EstimationError, QievalError
 from qieval.fields import declared as fields_of
+from qieval.methods.control_charts import ControlChart, RunChart
 from qieval.methods.difference_in_differences import DifferenceInDifferences
 from qieval.methods.generalised_synthetic_control import GeneralisedSyntheticControl
+from qieval.methods.interrupted_time_series import InterruptedTimeSeries
 from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.micro_synthetic_control import MicroSyntheticControl
 from qieval.methods.synthetic_control import SyntheticControl
@@ -26,6 +29,7 @@ from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
+from qieval.series_design import SeriesDesign
 from qieval.specifications import SideBySide, specifications, ways_of
 from qieval.tuning import DonorTrial, DonorTuning, Trial, Tuning, tuning
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
@@ -34,11 +38,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CATALOGUE",
+    "CHARTS",
     "Assumption",
     "BalanceTable",
     "Check",
     "Checks",
     "CohortDesign",
+    "ControlChart",
     "DataError",
     "DependencyError",
     "Design",
@@ -47,10 +53,12 @@ __all__ = [
     "DonorDesign",
     "DonorTrial",
     "DonorTuning",
+    "Each",
     "EstimationError",
     "Extract",
     "GeneralisedSyntheticControl",
     "GeneticMatching",
+    "InterruptedTimeSeries",
     "Matching",
     "MatrixRule",
     "Method",
@@ -59,6 +67,8 @@ __all__ = [
     "QievalError",
     "Report",
     "Result",
+    "RunChart",
+    "SeriesDesign",
     "SideBySide",
     "SyntheticControl",
     "SyntheticDifferenceInDifferences",
@@ -67,11 +77,13 @@ __all__ = [
     "Variation",
     "Weighting",
     "balance",
+    "charts",
     "compare_arms",
     "data",
     "design_checks",
     "diagnose",
     "disclosure",
+    "each",
     "estimate",
     "example",
     "examples",

@@ -3,6 +3,7 @@ beforehand."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -24,6 +25,11 @@ PACKAGES = ("qieval", "numpy", "scipy", "pandas", "statsmodels", "linearmodels",
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that numbers depend on."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

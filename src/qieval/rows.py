@@ -12,9 +12,12 @@ import pandas as pd
 from qieval.design import Design, PanelDesign
 from qieval.errors import DataError, nearest
 from qieval.periods import Periods, read_periods
+from qieval.series_design import SeriesDesign
 from qieval.text import Count, Counted, listed, plural
 
 POSITION = "__qieval_position__"
+Timed = PanelDesign | SeriesDesign
+"""Designs with a time column."""
 
 
 def require_columns(design: Design, frame: pd.DataFrame) -> None:
@@ -83,10 +86,10 @@ def _plain(reason: str) -> str:
 
 
 def complete_rows(
-    design: PanelDesign, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
+    design: Timed, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
 ) -> pd.DataFrame:
     """The rows without missing values in the used columns (outcomes are not looked at when blind)."""
-    used = [name for name in design.required_columns() if not (blind and name == design.outcome)]
+    used = [name for name in design.required_columns() if not (blind and name in design.outcome_columns())]
     frame = frame[list(design.used_columns())].assign(**{POSITION: np.arange(len(frame))})
     empty = {str(name): int(count) for name, count in frame[used].isna().sum().items() if count}
     if not empty:
@@ -109,7 +112,7 @@ def complete_rows(
     return kept
 
 
-def _role(design: PanelDesign, name: str) -> str:
+def _role(design: Design, name: str) -> str:
     for role, spec in design._declared():
         held = getattr(design, role)
         if (spec.role == "column" and held == name) or (spec.role == "columns" and name in held):
@@ -138,7 +141,7 @@ def chosen_groups(
     return kept
 
 
-def periods_in(design: PanelDesign, rows: pd.DataFrame, issues: list[str]) -> Periods | None:
+def periods_in(design: Timed, rows: pd.DataFrame, issues: list[str]) -> Periods | None:
     """The periods of the time column; None, with the reason among the issues, when it cannot be read."""
     if rows.empty:
         return None
@@ -150,7 +153,7 @@ def periods_in(design: PanelDesign, rows: pd.DataFrame, issues: list[str]) -> Pe
 
 
 def in_window(
-    design: PanelDesign, rows: pd.DataFrame, periods: Periods, issues: list[str], losses: list[dict[str, Any]]
+    design: Timed, rows: pd.DataFrame, periods: Periods, issues: list[str], losses: list[dict[str, Any]]
 ) -> tuple[pd.DataFrame, Periods]:
     """The rows between `first_period` and `last_period`, and their periods."""
     if design.first_period is None and design.last_period is None:

@@ -223,6 +223,40 @@ def _micro() -> Case:
     )
 
 
+def _series() -> Case:
+    rng = np.random.default_rng(11)
+    months = pd.period_range("2016-01", periods=72, freq="M").astype(str)
+    time = np.arange(72)
+    y = 50 + 0.1 * time + 2 * np.sin(2 * np.pi * time / 12) + rng.normal(0, 1, 72) - 3 * (time >= 44)
+    data = pd.DataFrame({"month": months, "y": y, "cold": rng.normal(0, 1, 72), "age": rng.normal(50, 1, 72)})
+    stated = qe.InterruptedTimeSeries(
+        outcome="y",
+        time="month",
+        start="2019-09",
+        family="gaussian",
+        seasonality="harmonics",
+        covariates=("cold",),
+        composition=("age",),
+        arguments={"no other change at the same time": "no other programme ran"},
+        events={"2018-01": "a new tariff"},
+    )
+
+    def shift(held: qe.InterruptedTimeSeries, frame: pd.DataFrame) -> tuple[qe.Design, pd.DataFrame]:
+        later = (pd.PeriodIndex(frame["month"], freq="M") + 24).astype(str)
+        moved = replace(held, start="2021-09", events={"2020-01": "a new tariff"})
+        return moved, frame.assign(month=later)
+
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame,
+        shift=shift,
+        closed=(data["month"] >= "2019-09").to_numpy(),
+        drawn=np.ones(72, dtype=bool),
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "DifferenceInDifferences": _did,
     "SyntheticControl": _synthetic_control,
@@ -231,6 +265,7 @@ CASES: dict[str, Callable[[], Case]] = {
         qe.GeneralisedSyntheticControl, choose_factors="as given", factors=2, draws=99
     ),
     "MicroSyntheticControl": _micro,
+    "InterruptedTimeSeries": _series,
     "Matching": lambda: _comparison(qe.Matching, caliper=0.3),
     "GeneticMatching": lambda: _comparison(qe.GeneticMatching, evaluations=200, restarts=2),
     "Weighting": lambda: _comparison(qe.Weighting, method="entropy balancing"),

@@ -1,0 +1,139 @@
+"""Methods that compare people with similar people."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qieval.catalogue.entry import Method
+from qieval.diagnostics import (
+    other_choices,
+    prognosis,
+    search,
+    selection,
+    similar_people,
+    unmeasured,
+)
+from qieval.methods import (
+    matching,
+    weighting,
+)
+from qieval.plots import comparison
+
+SETTLED_BEFORE = (
+    similar_people.balance_reached,
+    similar_people.overlap,
+    similar_people.weights_spread,
+    similar_people.flow,
+    similar_people.left_out,
+    similar_people.score_model,
+    similar_people.measured_before,
+)
+"""Checks of a comparison that need no outcome: made before it, and shown again in the ledger."""
+
+SEARCHED_BEFORE = tuple(check for check in SETTLED_BEFORE if check is not similar_people.score_model)
+
+OPENED = (
+    prognosis.prognostic_balance,
+    unmeasured.e_values_of_the_estimate,
+    unmeasured.hidden_bias,
+    unmeasured.omitted_variable,
+    selection.proportional_selection,
+    selection.tipping_point,
+    unmeasured.negative_controls,
+)
+
+SIMILAR_PEOPLE: tuple[Method, ...] = (
+    Method(
+        design=matching.Matching,
+        estimate=matching.estimate,
+        refit=partial(matching.estimate, brief=True),
+        parse=matching.parse,
+        blind=matching.blind,
+        assign=matching.assign,
+        assumptions=matching.ASSUMPTIONS,
+        checks=(
+            *map(similar_people.after, SETTLED_BEFORE),
+            *OPENED,
+            other_choices.other_ways_to_match,
+            other_choices.ties,
+            other_choices.without_each_characteristic,
+            similar_people.interval_kind,
+            similar_people.subgroups,
+        ),
+        design_checks=tuple(map(similar_people.before, SETTLED_BEFORE)),
+        plots=(comparison.balance, comparison.overlap),
+        stem="matching",
+        question="How do people who got the intervention compare with similar people who did not?",
+        strengths=(
+            "The design is settled before any outcome is seen; who is compared with whom can be shown and"
+            " checked, and the outcome needs no model."
+        ),
+        limits=(
+            "Biased when something unmeasured led people to the intervention and bears on the outcome;"
+            " people without a counterpart drop out, so the answer may be about fewer people than the"
+            " question; a score model that is wrong does not balance the groups."
+        ),
+        source="Clarke et al. 2019, BMJ 365:l2239, table 2; Stuart 2010; Rosenbaum and Rubin 1983",
+    ),
+    Method(
+        design=matching.GeneticMatching,
+        estimate=matching.estimate_genetic,
+        refit=partial(matching.estimate_genetic, brief=True),
+        parse=matching.parse,
+        blind=matching.blind_genetic,
+        assign=matching.assign_genetic,
+        assumptions=matching.GENETIC_ASSUMPTIONS,
+        checks=(
+            *map(similar_people.after, SEARCHED_BEFORE),
+            *OPENED,
+            search.restarts,
+            other_choices.other_losses,
+            similar_people.interval_kind,
+            similar_people.subgroups,
+        ),
+        design_checks=(*map(similar_people.before, SEARCHED_BEFORE), search.progress_of_the_search),
+        plots=(comparison.balance, comparison.overlap, comparison.search_progress),
+        stem="genetic_matching",
+        question="Which way of matching leaves the groups most alike, and what is the effect then?",
+        strengths=(
+            "Balance itself is made as good as it can be, without a model of who received the intervention"
+            " that has to be right; no outcome takes part in the search."
+        ),
+        limits=(
+            "Biased when something unmeasured led people to the intervention and bears on the outcome; a"
+            " search is a draw, so another one may give another answer, and balance on many characteristics"
+            " needs many people."
+        ),
+        source="Clarke et al. 2019, BMJ 365:l2239, table 2; Diamond and Sekhon 2013",
+    ),
+    Method(
+        design=weighting.Weighting,
+        estimate=weighting.estimate,
+        refit=partial(weighting.estimate, brief=True),
+        parse=weighting.parse,
+        blind=weighting.blind,
+        assign=weighting.assign,
+        assumptions=weighting.ASSUMPTIONS,
+        checks=(
+            *map(similar_people.after, SETTLED_BEFORE),
+            *OPENED,
+            other_choices.other_weights,
+            other_choices.without_each_characteristic,
+            similar_people.interval_kind,
+            similar_people.subgroups,
+        ),
+        design_checks=tuple(map(similar_people.before, SETTLED_BEFORE)),
+        plots=(comparison.balance, comparison.overlap),
+        stem="weighting",
+        question="What if the groups had been alike, with everybody kept and some counting more than others?",
+        strengths=(
+            "Keeps everybody, reaches exact balance of means (entropy balancing), and gives effects in the"
+            " treated, in everybody, or where the groups overlap."
+        ),
+        limits=(
+            "Biased when something unmeasured led people to the intervention and bears on the outcome; a"
+            " few people with extreme scores may decide the answer."
+        ),
+        source="Clarke et al. 2019, BMJ 365:l2239, table 2; Austin and Stuart 2015; Hainmueller 2012",
+    ),
+)

@@ -1,0 +1,147 @@
+"""The same interrupted series in many places at once: one model, thousands of series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from qieval.columns import numbers
+from qieval.errors import DataError
+from qieval.methods.interrupted_time_series import terms as regressors
+from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, InterruptedTimeSeries
+from qieval.methods.interrupted_time_series.problem import family_of, link_of
+from qieval.numerics.series_regression_many import ManyFits, fit_many
+from qieval.text import plural
+
+FAILED = "no estimate: too few values, or no events on one side of the interruption"
+
+
+def can_share(design: InterruptedTimeSeries) -> bool:
+    """Whether all places have the same regressors, so that they can be fitted together.
+
+    Errors are then those of each regression itself: `inference` must be 'independent errors'.
+    """
+    return (
+        design.model == "segmented regression"
+        and design.change != "any"
+        and design.inference == "independent errors"
+        and design.family != "negative binomial"
+        and design.scale == "as measured"
+        and not (design.covariates or design.controls)
+        and design.days_in_period != "as exposure"
+    )
+
+
+def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.DataFrame:
+    """One row per place and coefficient of the change: place, term, estimate, std_error, conf_low, conf_high,
+    p_value, periods, note.
+
+    frame: one row per place and period; places may lack periods. DataError as for one series, with the sums
+    over all places standing for the series.
+    """
+    plain = replace(design, composition=(), control_outcomes=())
+    moment = frame[design.time]
+    together = frame.groupby(moment, sort=True)[_summed(design)].sum(min_count=1).reset_index()
+    made = regressors.parse(plain, together)
+    calendar = np.full(len(together), -1)
+    there = made.series.row >= 0
+    calendar[made.series.row[there]] = np.flatnonzero(there)
+    period = calendar[pd.factorize(moment, sort=True)[0]]
+    place, places = pd.factorize(frame[by], sort=True)
+    known = (place >= 0) & (period >= 0)
+    _once(place[known], period[known], len(made.series.y), design, by)
+    y, bottom = (
+        _scattered(frame, name, place, period, known, (len(places), len(made.series.y)))
+        for name in (design.outcome, design.denominator)
+    )
+    family = family_of(plain, made)[0]
+    y = np.where(np.isfinite(bottom) & (bottom > 0) & made.used, y, np.nan)
+    if family == "gaussian" and design.denominator is not None:
+        y = y / bottom * design.per
+    found = regressors.terms(plain, made)
+    safe = np.where(bottom > 0, bottom, 1.0)
+    fits = fit_many(
+        y,
+        found.x,
+        family,  # type: ignore[arg-type]
+        offset=np.log(safe) if family in COUNTS and design.denominator is not None else None,
+        trials=safe if family in PROPORTIONS else None,
+    )
+    return _table(plain, found, fits, places, link_of(plain, family), by)
+
+
+def _summed(design: InterruptedTimeSeries) -> list[str]:
+    return [design.outcome, *([design.denominator] if design.denominator is not None else [])]
+
+
+def _scattered(
+    frame: pd.DataFrame,
+    name: str | None,
+    place: np.ndarray,
+    period: np.ndarray,
+    known: np.ndarray,
+    shape: tuple[int, int],
+) -> np.ndarray:
+    """A column as places by periods, NaN where there is no row; ones where no column is named."""
+    if name is None:
+        return np.ones(shape)
+    issues: list[str] = []
+    values = numbers(frame[name], "data", name, issues)
+    if issues:
+        raise DataError(issues)
+    found = np.full(shape, np.nan)
+    found[place[known], period[known]] = values[known]
+    return found
+
+
+def _once(
+    place: np.ndarray, period: np.ndarray, periods: int, design: InterruptedTimeSeries, by: str
+) -> None:
+    cells = place * np.int64(periods) + period
+    repeated = len(cells) - len(np.unique(cells))
+    if repeated:
+        raise DataError(
+            f"time, by: {plural(repeated, 'row')} repeat an earlier pair of '{by}' and '{design.time}', and a"
+            " series has one value a period. Aggregate first (qe.data.time_series)."
+        )
+
+
+def _table(
+    design: InterruptedTimeSeries,
+    found: regressors.Terms,
+    fits: ManyFits,
+    places: Any,
+    link: str,
+    by: str,
+) -> pd.DataFrame:
+    suffix = {"log": " ratio", "logit": " odds ratio", "identity": ""}[link]
+    tail = (1 + design.level) / 2
+    reach = np.where(
+        np.isinf(fits.df), scipy.special.ndtri(tail), scipy.special.stdtrit(np.minimum(fits.df, 1e9), tail)
+    )
+    turn = np.exp if suffix else np.asarray
+    tables = []
+    for column in np.flatnonzero(found.change):
+        value, error = fits.coefficients[:, column], fits.std_error[:, column]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = -np.abs(value / error)
+        tables.append(
+            pd.DataFrame(
+                {
+                    by: places,
+                    "term": found.names[column] + suffix,
+                    "estimate": turn(value),
+                    "std_error": error,
+                    "conf_low": turn(value - reach * error),
+                    "conf_high": turn(value + reach * error),
+                    "p_value": 2 * scipy.special.stdtr(np.minimum(fits.df, 1e9), size),
+                    "periods": fits.n_used,
+                    "note": np.where(fits.converged, "", FAILED),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True).sort_values([by, "term"], ignore_index=True)
