@@ -11,18 +11,25 @@ from qieval.data.rhc import prepare_rhc
 from qieval.data.risk_set_sampling import RiskSetSampling
 from qieval.data.risk_sets import risk_sets
 from qieval.data.scenario import Scenario
+from qieval.data.series_scenario import SeriesScenario
 from qieval.data.simulate import Simulation, simulate
+from qieval.data.simulate_charts import ChartSimulation, simulate_charts
 from qieval.data.simulate_cohort import CohortSimulation, simulate_cohort
 from qieval.data.simulate_hospital import HospitalSimulation, simulate_hospital
 from qieval.data.simulate_panel import simulate_panel
+from qieval.data.simulate_series import SeriesSimulation, simulate_series
+from qieval.data.time_series import time_series
 
 __all__ = [
+    "ChartSimulation",
     "CohortSimulation",
     "Extract",
     "HospitalSimulation",
     "Lookup",
     "RiskSetSampling",
     "Scenario",
+    "SeriesScenario",
+    "SeriesSimulation",
     "Simulation",
     "describe",
     "example",
@@ -34,7 +41,10 @@ __all__ = [
     "read",
     "risk_sets",
     "simulate",
+    "simulate_charts",
     "simulate_cohort",
     "simulate_hospital",
     "simulate_panel",
+    "simulate_series",
+    "time_series",
 ]
