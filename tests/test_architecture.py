@@ -24,7 +24,7 @@ LAYERS = [
     {"data", "methods", "diagnostics", "plots", "sensitivity"},
     {"own_distances"},
     {"catalogue"},
-    {"verbs", "donor_specifications"},
+    {"verbs", "donor_specifications", "series_tuning"},
     {"tuning", "chaining", "specifications", "arms", "each"},
     {"reports"},
 ]

@@ -8,7 +8,16 @@ from qieval.chaining import matched
 from qieval.check import Assumption, Check, Checks
 from qieval.cohort_design import CohortDesign
 from qieval.covariate_balance import BalanceTable, balance
-from qieval.data import Extract, example, examples, read, simulate, simulate_panel
+from qieval.data import (
+    Extract,
+    example,
+    examples,
+    read,
+    simulate,
+    simulate_charts,
+    simulate_panel,
+    simulate_series,
+)
 from qieval.design import Design
 from qieval.donor_design import DonorDesign
 from qieval.each import Each, each
@@ -30,6 +39,7 @@ from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
 from qieval.series_design import SeriesDesign
+from qieval.series_tuning import SeriesTrial, SeriesTuning
 from qieval.specifications import SideBySide, specifications, ways_of
 from qieval.tuning import DonorTrial, DonorTuning, Trial, Tuning, tuning
 from qieval.verbs import Variation, design_checks, diagnose, estimate, plot, plots_of, vary
@@ -69,6 +79,8 @@ __all__ = [
     "Result",
     "RunChart",
     "SeriesDesign",
+    "SeriesTrial",
+    "SeriesTuning",
     "SideBySide",
     "SyntheticControl",
     "SyntheticDifferenceInDifferences",
@@ -102,7 +114,9 @@ __all__ = [
     "report",
     "sensitivity",
     "simulate",
+    "simulate_charts",
     "simulate_panel",
+    "simulate_series",
     "specifications",
     "tuning",
     "vary",

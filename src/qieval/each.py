@@ -33,22 +33,14 @@ class Each:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per term: places with an estimate, the median estimate, the share of intervals on either
-        side of no effect, and how many q-values are below 0.05."""
-        rows = []
-        for term, part in self.table.dropna(subset=["estimate"]).groupby("term", sort=False):
-            none = 1.0 if str(term).endswith("ratio") else 0.0
-            rows.append(
-                {
-                    "term": term,
-                    "places": len(part),
-                    "median": float(part["estimate"].median()),
-                    "interval_below": float((part["conf_high"] < none).mean()),
-                    "interval_above": float((part["conf_low"] > none).mean()),
-                    "q_below_0.05": int((part["q_value"] < 0.05).sum()),
-                }
-            )
-        return pd.DataFrame(rows)
+        """One row per term: places, the median, and for estimates the share of intervals on either side of no
+        effect and how many q-values are below 0.05; for charts how many places have a signal."""
+        known = self.table.dropna(subset=["estimate"])
+        return pd.DataFrame(
+            {"term": term, "places": len(part), "median": float(part["estimate"].median())}
+            | (_signals(part) if "signal" in part else _intervals(str(term), part))
+            for term, part in known.groupby("term", sort=False)
+        )
 
     def __repr__(self) -> str:
         lost = int((self.table["note"] != "").sum())
@@ -63,9 +55,9 @@ def each(design: Design, data: Data, by: str) -> Each:
     """Estimate a design in every place on its own; `by` is the column that names the place.
 
     Interrupted time series with independent errors and the same regressors everywhere are fitted together
-    (thousands a second); anything else one place after the other, with progress. A place that cannot be
-    estimated keeps its row with the reason. Rows without a place are left out. Raises DataError when the
-    column is not there.
+    (thousands a second), and charts of a stated kind are drawn up together; anything else one place after the
+    other, with progress. A place that cannot be estimated keeps its row with the reason. Rows without a place
+    are left out. Raises DataError when the column is not there.
 
     >>> import qieval as qe
     >>> one = pd.DataFrame({"month": pd.period_range("2020-01", periods=48, freq="M").astype(str)})
@@ -105,8 +97,28 @@ def _alone(design: Design, part: pd.DataFrame, place: Any, by: str) -> list[dict
     ]
 
 
+def _signals(part: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "points_outside": int((part["points_outside"] > 0).sum()),
+        "runs_signal": int(part["runs_signal"].sum()),
+        "any_signal": int(part["signal"].sum()),
+    }
+
+
+def _intervals(term: str, part: pd.DataFrame) -> dict[str, Any]:
+    none = 1.0 if term.endswith("ratio") else 0.0
+    return {
+        "interval_below": float((part["conf_high"] < none).mean()),
+        "interval_above": float((part["conf_low"] > none).mean()),
+        "q_below_0.05": int((part["q_value"] < 0.05).sum()),
+    }
+
+
 def _with_q_values(table: pd.DataFrame) -> pd.DataFrame:
-    at = list(table.columns).index("p_value") + 1 if "p_value" in table else len(table.columns)
+    """The table with a column of q-values beside that of p-values, where there is one."""
+    if "p_value" not in table:
+        return table
+    at = list(table.columns).index("p_value") + 1
     values = pd.Series(np.nan, index=table.index)
     for _, part in table.groupby("term"):
         values[part.index] = _benjamini_hochberg(part["p_value"].to_numpy(dtype=float))

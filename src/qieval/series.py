@@ -91,7 +91,7 @@ class Series:
         if self.rhythm == "quarter" and length == SEASONS["Q"]:
             return np.asarray(labels.quarter)
         if self.rhythm == "day" and length == SEASONS["D"]:
-            return np.asarray(labels.dayofweek) + 1
+            return np.asarray(labels.day_of_week) + 1
         if self.rhythm == "hour" and length == SEASONS["h"]:
             return np.asarray(labels.hour)
         first = labels[0] if self.periods.kind == "number" else labels[0].ordinal
@@ -135,7 +135,8 @@ def read_series(
     if len(periods.code) > len(periods.labels):
         raise DataError(_repeated(design, periods))
     calendar, code, rhythm = _calendar(design, periods)
-    found = Periods(calendar, np.arange(len(calendar)), periods.kind if rhythm == "period" else "period")
+    kind = "period" if isinstance(calendar, pd.PeriodIndex) else periods.kind
+    found = Periods(calendar, np.arange(len(calendar)), kind)
     seen = np.ones(len(rows), dtype=bool)
     if until is not None:
         seen = code < _code(found, until, "start", issues)
@@ -150,9 +151,12 @@ def read_series(
         denominator = _scattered(held, code, len(calendar))
     left_out, why = _left_out(design, found, issues)
     y = columns.pop(design.outcome)
-    issues += _denominator_problems(design, y, denominator, left_out, found)
+    if not issues:
+        issues += _denominator_problems(design, denominator, left_out, found)
     if issues:
         raise DataError(issues)
+    if denominator is not None:
+        denominator = np.where(denominator > 0, denominator, np.nan)
     row = np.full(len(calendar), -1)
     row[code] = rows[POSITION].to_numpy()
     ends = len(calendar) if until is None else int(seen.sum() and code[seen].max() + 1)
@@ -207,8 +211,10 @@ def _calendar(design: SeriesDesign, periods: Periods) -> tuple[pd.Index[Any], np
     if len(labels) < 2:
         rhythm = WORDS.get(labels.freqstr[0], "period") if isinstance(labels, pd.PeriodIndex) else "period"
         return labels, periods.code, rhythm
-    if periods.kind == "date":
-        labels = _as_periods(design, pd.DatetimeIndex(labels))
+    if isinstance(labels, pd.PeriodIndex) and labels.freqstr == "D":
+        labels = labels.to_timestamp()
+    if isinstance(labels, pd.DatetimeIndex):
+        labels = _as_periods(design, labels)
     if isinstance(labels, pd.PeriodIndex):
         ordinal = np.array([period.ordinal for period in labels])
         step = int(np.gcd.reduce(np.diff(ordinal)))
@@ -232,9 +238,10 @@ def _calendar(design: SeriesDesign, periods: Periods) -> tuple[pd.Index[Any], np
 
 
 def _as_periods(design: SeriesDesign, dates: pd.DatetimeIndex) -> pd.PeriodIndex:
-    """Dates that follow a rhythm as the periods in which they lie."""
-    days = np.diff(dates) // pd.Timedelta(days=1)
-    if (dates == dates.normalize()).all():
+    """Dates that follow a rhythm as the periods in which they lie; the same time of day in all is ignored."""
+    if len(set(dates - dates.normalize())) == 1:
+        dates = dates.normalize()
+        days = np.diff(dates) // pd.Timedelta(days=1)
         months = dates.to_period("M")
         same_day = len(set(dates.day)) == 1 or bool(dates.is_month_end.all())
         if same_day and months.is_unique:
@@ -288,7 +295,6 @@ def _left_out(
 
 def _denominator_problems(
     design: SeriesDesign,
-    y: np.ndarray,
     denominator: np.ndarray | None,
     left_out: np.ndarray,
     periods: Periods,
@@ -311,6 +317,6 @@ def _gap_notes(periods: Periods, y: np.ndarray) -> list[str]:
         return []
     shown = listed([periods.shown()[code] for code in gaps], 4)
     return [
-        f"time: {plural(len(gaps), 'period')} between the first and the last have no value ({shown}); the"
-        " distance in time between their neighbours is kept."
+        f"time: there is no value in {plural(len(gaps), 'period')} ({shown}); the distance in time between"
+        " their neighbours is kept."
     ]

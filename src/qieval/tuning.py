@@ -18,7 +18,9 @@ from qieval.diagnostics.donor_fit import fit_before, predictor_balance
 from qieval.donor_design import DonorDesign
 from qieval.errors import DesignError
 from qieval.fields import declared
+from qieval.methods.interrupted_time_series import InterruptedTimeSeries
 from qieval.numerics.pairs import effective_size
+from qieval.series_tuning import SeriesTuning
 from qieval.synthetic import Synthetic
 from qieval.text import number, plural
 from qieval.verbs import Data, _frame
@@ -226,11 +228,15 @@ class DonorTuning:
 def tuning(design: CohortDesign, data: Data) -> Tuning: ...
 @overload
 def tuning(design: DonorDesign, data: Data) -> DonorTuning: ...
-def tuning(design: CohortDesign | DonorDesign, data: Data) -> Tuning | DonorTuning:
+@overload
+def tuning(design: InterruptedTimeSeries, data: Data) -> SeriesTuning: ...
+def tuning(
+    design: CohortDesign | DonorDesign | InterruptedTimeSeries, data: Data
+) -> Tuning | DonorTuning | SeriesTuning:
     """Try settings of a design before any outcome that could tell the effect is looked at.
 
     data: a DataFrame or an Extract. For a comparison of similar people outcome columns are never read; for a
-    design with donors outcomes from the start on are not. DesignError for other designs.
+    design with donors or a series outcomes from the start on are not. DesignError for other designs.
 
     >>> import qieval as qe
     >>> people = qe.example("community_service")
@@ -247,11 +253,13 @@ def tuning(design: CohortDesign | DonorDesign, data: Data) -> Tuning | DonorTuni
     """
     if isinstance(design, DonorDesign):
         return DonorTuning(design, _frame(data))
+    if isinstance(design, InterruptedTimeSeries):
+        return SeriesTuning(design, _frame(data))
     if not isinstance(design, CohortDesign):
         raise DesignError(
-            f"design: {type(design).__name__} makes no groups alike and has no donors, so there is nothing to"
-            " try. Use Matching, GeneticMatching, Weighting, SyntheticControl or"
-            " SyntheticDifferenceInDifferences."
+            f"design: {type(design).__name__} makes no groups alike, has no donors and no series, so there is"
+            " nothing to try. Use Matching, GeneticMatching, Weighting, SyntheticControl,"
+            " SyntheticDifferenceInDifferences or InterruptedTimeSeries."
         )
     return Tuning(design, _frame(data))
 

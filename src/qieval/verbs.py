@@ -11,11 +11,13 @@ import pandas as pd
 
 from qieval import markup
 from qieval.catalogue import method_of
+from qieval.charts import Family, Funnel, SafetyCross
 from qieval.check import Check, Checks
 from qieval.covariate_balance import BalanceTable
 from qieval.data.extract import Extract
 from qieval.design import Design
 from qieval.errors import DataError, DesignError, QievalError, nearest
+from qieval.plots import chart_others
 from qieval.plots import variation as variation_plot
 from qieval.plots.distribution import distribution
 from qieval.plots.evidence import evidence
@@ -66,7 +68,8 @@ def design_checks(design: Design, data: Data) -> Checks:
     method = method_of(design)
     parsed = method.blind(design, _frame(data))
     found = tuple(check(design, parsed) for check in progress(method.design_checks, "design checks"))
-    return Checks(found, title="Design checks, made without any outcome after the start")
+    title = "Design checks, made without any outcome after the start"
+    return Checks(found, title=title if method.track == "evaluation" else "Design checks")
 
 
 def diagnose(result: Result, data: Data) -> Checks:
@@ -138,18 +141,20 @@ def vary(design: Design, data: Data, *, cross: bool = False, **fields: Iterable[
     return Variation(design, pd.DataFrame(rows))
 
 
-Drawable = Result | Check | Variation | BalanceTable | Sensitivity
+Drawable = Result | Check | Variation | BalanceTable | Sensitivity | Funnel | SafetyCross | Family
 
 
 def plot(thing: Drawable, kind: str | None = None) -> ggplot:
     """Draw a Result (one of its method's plots), a Check, a Variation, a BalanceTable (love plot; with
-    `kind` the
-    distribution of that characteristic) or a Sensitivity. Returns a plotnine object.
+    `kind` the distribution of that characteristic), a Sensitivity, or a Funnel, SafetyCross or Family of
+    `qe.charts`. Returns a plotnine object.
 
     kind: the name of the plot; by default the first of the method. Raises DesignError for an unknown kind.
     """
     if isinstance(thing, BalanceTable):
         return love(thing.table) if kind is None else distribution(thing.distribution(kind), kind)
+    if isinstance(thing, Funnel | SafetyCross | Family):
+        return chart_others.drawn(thing)
     if isinstance(thing, Sensitivity):
         return of_sensitivity(thing.name, thing.table, thing.details)
     if isinstance(thing, Variation):

@@ -48,6 +48,10 @@ LEVELS_OF_GROUPS = (
 MEAN_PICTURES = frozenset({"trajectory", "trends"})
 """Pictures that show the mean of one group."""
 
+COUNT_PICTURES = frozenset({"chart", "making data count", "observed and expected"})
+"""Pictures from which the count of each period can be read."""
+SMALLEST_COUNT = "smallest count above zero"
+
 ONE_PERSON_OUT = "leave one out"
 SENTENCES = re.compile(r"(?<=[.!?])\s+")
 LEVEL = re.compile(r"\blevels?\b")
@@ -94,6 +98,7 @@ class Gate:
 
     def __init__(self, findings: Findings, rule: SuppressionRule) -> None:
         self.who = findings.who
+        self._facts = findings.facts
         self.small_groups = self.who.units and rule.active and _small_groups(findings, rule)
         hidden = self.who.hides(rule, _every_count(findings, self.who))
         band = max((flow.band(own) for flow, own in _flows(findings, rule, self.who)), default=0)
@@ -165,6 +170,12 @@ class Gate:
 
     def withholds_picture(self, picture: str, where: str) -> str:
         """Why a picture is left out; empty when it may be shown."""
+        if picture.replace("_", " ") in COUNT_PICTURES and self._small_counts():
+            self._note(where, "tables or pictures left out", 1)
+            return (
+                f"The picture is left out because it shows counts below {self.rule.threshold}, period by"
+                " period. Use longer periods, or set the rule of the report aside with a reason."
+            )
         if not self.small_groups or picture.replace(" ", "_") not in MEAN_PICTURES:
             return ""
         self._note(where, "tables or pictures left out", 1)
@@ -172,6 +183,10 @@ class Gate:
             "The means of the groups over time are left out because a group has fewer than "
             f"{self.rule.threshold} people, or because the result does not say how many it has."
         )
+
+    def _small_counts(self) -> bool:
+        smallest = self._facts.get(SMALLEST_COUNT)
+        return smallest is not None and self.rule.hides(int(smallest))
 
     def _without_levels(self, text: str, where: str) -> str:
         """The text without sentences that give the level of a group in numbers."""

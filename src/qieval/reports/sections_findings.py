@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 import pandas as pd
 
 from qieval.check import Check
+from qieval.plots.variation import no_effect
 from qieval.reports.blocks import (
     Block,
     Bullets,
@@ -21,6 +22,7 @@ from qieval.reports.blocks import (
 from qieval.reports.cells import facts, grid
 from qieval.reports.gate import Findings, Gate
 from qieval.reports.pictures import picture
+from qieval.reports.tracks import words
 from qieval.result import main_estimates
 from qieval.text import number, plural
 from qieval.verbs import plot, plots_of
@@ -39,7 +41,7 @@ def design_checks(findings: Findings, gate: Gate) -> Section:
     title = "Design checks"
     if findings.design_checks is None:
         return Section(title, (Paragraph("No design checks were given to this report."),))
-    blocks: list[Block] = [Paragraph("Made without looking at any outcome from the start on.")]
+    blocks: list[Block] = [Paragraph(words(findings).blind)]
     for check in findings.design_checks:
         blocks += _check(check, gate)
     return Section(title, tuple(blocks))
@@ -47,13 +49,14 @@ def design_checks(findings: Findings, gate: Gate) -> Section:
 
 def estimate(findings: Findings, gate: Gate) -> Section:
     """The estimates with their intervals, facts, notes and pictures."""
-    title = "Estimate"
     result = findings.result
+    title = words(findings).section
     blocks: list[Block] = [Paragraph(gate.text(result.headline, title), "lead")]
     overall = main_estimates(result)
     if overall is not None:
         units = result.design.measured_in
-        blocks.append(grid(gate.table(overall, title), f"In units of: {units}." if units else ""))
+        shown = gate.table(_named(overall, findings), title)
+        blocks.append(grid(shown, f"In units of: {units}." if units else ""))
     if len(findings.facts):
         blocks.append(
             facts({str(name): gate.value(held, str(name), title) for name, held in findings.facts.items()})
@@ -73,7 +76,15 @@ def estimate(findings: Findings, gate: Gate) -> Section:
 _CAPTIONS = {
     "trajectory": "Each group over time, and what the treated would have shown without the intervention.",
     "event study": "The difference between the groups in each period, relative to one before the start.",
+    "observed and expected": "The series as it was, and as expected without the intervention.",
+    "chart": "The measure over time with centre line and limits; signals have their own shape and colour.",
+    "making data count": "The same with the icons of NHS Making Data Count.",
 }
+
+
+def _named(table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    """The table with the column of estimates named as the track calls them."""
+    return table.rename(columns={"estimate": words(findings).figure.replace(" ", "_")})
 
 
 def _positioned(table: pd.DataFrame | None) -> pd.DataFrame | None:
@@ -146,9 +157,9 @@ def sensitivity(findings: Findings, gate: Gate) -> Section:
     if "term" in shown and shown["term"].nunique() <= 1:
         shown = shown.drop(columns="term")
     blocks: list[Block] = [
-        Paragraph(_range(table)),
+        Paragraph(_range(table, words(findings).figure)),
         *_variation_picture(findings),
-        grid(gate.table(shown, title)),
+        grid(gate.table(_named(shown, findings), title)),
     ]
     return Section(title, tuple(blocks))
 
@@ -159,6 +170,10 @@ _VARIATION = (
     "estimate",
     "conf_low",
     "conf_high",
+    "lower_limit",
+    "upper_limit",
+    "points",
+    "signals",
     "p_value",
     "p_holm",
     "largest_difference",
@@ -171,19 +186,21 @@ _VARIATION = (
 )
 
 
-def _range(table: pd.DataFrame) -> str:
-    """How far the estimates of the altered designs lie apart."""
+def _range(table: pd.DataFrame, figure: str) -> str:
+    """How far the first figures of the altered designs lie apart."""
+    if "term" in table and table["term"].notna().any():
+        table = table[table["term"].isna() | (table["term"] == table["term"].dropna().iloc[0])]
     held = table["estimate"].dropna() if "estimate" in table else pd.Series(dtype=float)
     failed = table["label"].nunique() - table.loc[held.index, "label"].nunique()
     if held.empty:
         return "None of the altered designs gave an estimate; the table says why."
-    same = (
-        "the same in all of them" if (held > 0).all() or (held < 0).all() else "not the same in all of them"
-    )
     said = (
-        f"Over {plural(table.loc[held.index, 'label'].nunique(), 'design')} the estimate runs from"
-        f" {number(held.min())} to {number(held.max())}; its direction is {same}."
+        f"Over {plural(table.loc[held.index, 'label'].nunique(), 'design')} the {figure} runs from"
+        f" {number(held.min())} to {number(held.max())}"
     )
+    none = no_effect(table.loc[held.index])
+    same = "the same" if (held > none).all() or (held < none).all() else "not the same"
+    said += f"; its direction is {same} in all of them." if figure == "estimate" else "."
     return said + (f" {plural(failed, 'design')} gave no estimate." if failed else "")
 
 

@@ -12,13 +12,14 @@ from qieval.markup import BADGES
 from qieval.reports.blocks import Block, Bullets, Code, Facts, Grid, Heading, Paragraph, Section
 from qieval.reports.cells import facts
 from qieval.reports.gate import Findings, Gate
+from qieval.reports.tracks import words
 from qieval.text import Count
 
 FOR_AUTHORS = "for the authors to write"
 
 VERDICTS = {
     "supports": "What was seen fits the assumption. It is not proof of it.",
-    "concern": "What was seen speaks against the assumption. Read the estimate with that in mind.",
+    "concern": "What was seen speaks against the assumption. Read the {thing} with that in mind.",
     "information": "Something to know that neither supports nor speaks against the assumption.",
     "untestable": "No data can test it. It rests on the argument that is given beside it.",
 }
@@ -68,23 +69,21 @@ def _listed(title: str, items: list[str]) -> list[Block]:
 
 
 def how_to_read(findings: Findings, gate: Gate) -> Section:
-    """What an interval and a verdict mean."""
+    """What an interval (or a signal) and a verdict mean."""
     level = f"{findings.result.design.level:.0%}"
-    said = (
-        f"A {level} interval is made so that, if the assumptions are true and the study were repeated many"
-        f" times, {level} of such intervals would hold the true effect. It allows for chance only. Bias"
-        " from an assumption that fails is not in it.",
-        "A p-value says how often chance alone would give a result at least this far from no effect. It"
-        " does not say how likely the effect is, nor how large or how important.",
-        "An interval that includes zero does not show that there was no effect. Look at what it includes and "
-        "leaves out.",
+    spoken = words(findings)
+    said = (text.format(level=level) for text in spoken.reading)
+    verdicts = Facts(
+        tuple((BADGES[verdict], told.format(thing=spoken.thing)) for verdict, told in VERDICTS.items())
     )
-    verdicts = Facts(tuple((BADGES[verdict], words) for verdict, words in VERDICTS.items()))
     return Section("How to read this report", (*(Paragraph(text) for text in said), verdicts))
 
 
 def checklist(findings: Findings, gate: Gate) -> Section:
     """Where items of the reporting guidelines are answered."""
+    if words(findings).thing == "chart":
+        said = "A chart is part of improvement work; report that by SQUIRE 2.0 (Ogrinc et al. 2016)."
+        return Section("Reporting checklist", (Paragraph(said),))
     stored = json.loads(
         importlib.resources.files("qieval.reports").joinpath("checklist.json").read_text("utf-8")
     )

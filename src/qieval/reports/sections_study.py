@@ -13,6 +13,7 @@ from qieval.fields import declared
 from qieval.reports.blocks import Block, Bullets, Facts, Grid, Heading, Paragraph, Section
 from qieval.reports.cells import facts, grid, heading
 from qieval.reports.gate import Findings, Gate
+from qieval.reports.tracks import words
 from qieval.text import Count, plural
 
 LEDGER_WORDS = {
@@ -50,7 +51,7 @@ def answer(findings: Findings, gate: Gate) -> Section:
     blocks: list[Block] = [
         Paragraph(gate.text(findings.result.headline, where), "lead"),
         Paragraph(f"Protocol: {findings.result.standing}."),
-        Paragraph(f"The estimate rests on {plural(len(ledger), 'assumption')}: {said}."),
+        Paragraph(f"The {words(findings).thing} rests on {plural(len(ledger), 'assumption')}: {said}."),
     ]
     if findings.checks.concerns:
         blocks += [

@@ -143,6 +143,12 @@ class InterruptedTimeSeries(SeriesDesign):
         " there; subtracted; or as predictors of this one",
         default="comparative model",
     )
+    weigh_controls: str = choice(
+        ("by evidence", "all alike"),
+        "for a forecast by a structural time series from control series: whether each counts by the evidence"
+        " that it helps to predict the time before (as CausalImpact does), or all are used",
+        default="by evidence",
+    )
     model: str = choice(
         ("segmented regression", "ARIMA", "structural time series"),
         "a fixed trend with errors around it, or a level that wanders by itself (ARIMA, structural)",
@@ -266,7 +272,12 @@ class InterruptedTimeSeries(SeriesDesign):
     def _control_problems(self) -> list[str]:
         found = []
         many = len(self.control_denominators)
-        if many > 1 and many != len(self.controls):
+        if many and not self.controls:
+            found.append(
+                "control_denominators: they belong to control series, and none is named. Name them (controls),"
+                " or remove the denominators."
+            )
+        elif many > 1 and many != len(self.controls):
             found.append(
                 f"control_denominators: {many} are named for {len(self.controls)} control series. Name one"
                 " for each, in the same order, or a single one for all."

@@ -195,7 +195,8 @@ def _facts(design: InterruptedTimeSeries, found: Answer) -> dict[str, Any]:
         facts["AIC"] = fitted.aic
     if np.isfinite(share := relative(found.change)):
         facts["relative effect"] = share
-    return facts
+    shares: Any = fitted.more.get("inclusion", {})
+    return facts | {f"evidence for control '{name}'": share for name, share in shares.items()}
 
 
 def relative(change: Change) -> float:
@@ -256,7 +257,8 @@ def _headline(design: InterruptedTimeSeries, found: Answer, table: pd.DataFrame)
         rate = "" if design.measured_in else f" per {made.series.rhythm}"
         said = (
             f"From {design.start} on, {outcome} was {_signed(float(first['estimate']))}{rate} {against}"
-            f" ({how} {_signed(float(first['conf_low']))} to {_signed(float(first['conf_high']))}; {fitted.errors})."
+            f" ({how} {_signed(float(first['conf_low']))} to {_signed(float(first['conf_high']))};"
+            f" {fitted.errors})."
         )
         if np.isfinite(share := relative(found.change)):
             said += f" That is {abs(share):.1%} {'above' if share > 0 else 'below'} the expected level."

@@ -68,8 +68,10 @@ def plain_fit(held: Problem) -> SeriesFit:
         ) from cause
     if found.separated:
         raise EstimationError(
-            "outcome: all values are zero on one side of the interruption (or in some part of the season), so"
-            " the change has no finite ratio. Use longer periods, such as quarters, or family='gaussian'."
+            "outcome: all values are zero"
+            + ("" if held.trials is None else ", or all equal to the denominator,")
+            + " on one side of the interruption (or in some part of the season), so the change has no finite"
+            " ratio. Use longer periods, such as quarters, or family='gaussian'."
         )
     if not found.converged:
         raise EstimationError(

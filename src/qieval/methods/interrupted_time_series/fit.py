@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qieval.errors import EstimationError
 from qieval.interrupted import FittedSeries, Interrupted
 from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.effects import Change, from_effects, from_path, quantile
@@ -50,7 +51,7 @@ def segmented(design: InterruptedTimeSeries, made: Interrupted) -> Answer:
         counterfactual=rows.without,
         link=own.link,
         offset=rows.offset,
-        weight=rows.trials,  # type: ignore[arg-type]
+        weight=rows.trials,
     )
     change = from_effects(
         contrast_effects(found.coefficients, found.covariance, contrast),
@@ -112,6 +113,11 @@ def forecasted_counts(design: InterruptedTimeSeries, made: Interrupted) -> tuple
     found = inferred(design, made, held)
     t = quantile(design.level, float(found.df.min()))
     rows = everything.where(made.after)
+    if not rows.y.any():
+        raise EstimationError(
+            "outcome: all values after the start are zero, so the change has no finite ratio. Use longer"
+            " periods, such as quarters, or family='gaussian'."
+        )
     top = 1.0 if rows.trials is None else rows.trials
     offset = 0.0 if rows.offset is None else rows.offset
     mean = top * inverse_link(offset + rows.x @ found.coefficients, everything.link)
@@ -150,7 +156,7 @@ def _course(
     top = 1.0 if own.trials is None else own.trials
 
     def shown(linear: np.ndarray) -> np.ndarray:
-        values: np.ndarray = top * inverse_link(linear, own.link) / own.size  # type: ignore[arg-type]
+        values: np.ndarray = top * inverse_link(linear, own.link) / own.size
         return values
 
     without = offset + own.without @ coefficients

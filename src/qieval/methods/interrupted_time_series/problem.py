@@ -95,14 +95,20 @@ def compared(design: InterruptedTimeSeries) -> bool:
 def problem(design: InterruptedTimeSeries, made: Interrupted, found: Terms | None = None) -> Problem:
     """The regression of a design on parsed data. DataError and EstimationError say what stands in the way."""
     family, why = family_of(design, made)
+    if design.days_in_period == "as exposure" and family not in COUNTS:
+        raise DataError(
+            f"days_in_period: the outcome is taken as {family}, and only counts have an exposure. Use 'as a"
+            " regressor', or state the family."
+        )
+    _controls_fit(design, made, family)
     found = terms(design, made) if found is None else found
     own = _own(design, made, _with_controls(design, made, found, family), family, why)
     if compared(design):
         own = _stacked(design, made, own, found)
     settled = replace(own, keep=_keep(made, own))
     used = settled.used()
-    _values_fit(design, used)
     _enough_rows(used)
+    _values_fit(design, used)
     _told_apart(used)
     return settled
 
@@ -173,7 +179,11 @@ def outcome(design: InterruptedTimeSeries, made: Interrupted, family: str) -> tu
 
 
 def _rate(y: np.ndarray, denominator: np.ndarray | None, per: float) -> np.ndarray:
-    return y if denominator is None else y / denominator * per
+    if denominator is None:
+        return y
+    found = np.full(len(y), np.nan)
+    np.divide(y, denominator, out=found, where=denominator > 0)
+    return found * per
 
 
 def _log(y: np.ndarray, name: str, made: Interrupted) -> np.ndarray:
@@ -292,23 +302,25 @@ def _offset(
 
 def _values_fit(design: InterruptedTimeSeries, held: Problem) -> None:
     """DataError where the values cannot be what the family says."""
-    if held.family not in COUNTS + PROPORTIONS:
-        if np.ptp(held.y[held.own]) == 0:
-            raise DataError(
-                f"outcome: '{design.outcome}' has the same value in every period, so there is nothing to"
-                " explain. Check the column."
-            )
-        return
-    if (held.y < 0).any():
-        raise DataError(
-            f"outcome: {plural(int((held.y < 0).sum()), 'value')} of the series are negative, but counts"
-            " cannot be. Correct them, or set family='gaussian' if the outcome is an amount."
-        )
-    if not held.y[held.own].any():
+    counted = held.family in COUNTS + PROPORTIONS
+    if counted and not held.y[held.own].any():
         raise DataError(
             f"outcome: '{design.outcome}' is zero in every period, so no rate can be compared. Check the"
             " column and the filter that made it."
         )
+    if _flat(held):
+        raise DataError(
+            f"outcome: '{design.outcome}' has the same value in every period, so there is nothing to"
+            " explain. Check the column."
+        )
+    if not counted:
+        return
+    for role, rows in (("outcome", held.own), ("controls", ~held.own)):
+        if negative := int((held.y[rows] < 0).sum()):
+            raise DataError(
+                f"{role}: the series holds {plural(negative, 'negative value')}, but counts cannot be"
+                " negative. Correct them, or set family='gaussian' if the outcome is an amount."
+            )
     if held.family in ("poisson", "negative binomial", *PROPORTIONS) and (held.y != np.round(held.y)).any():
         raise DataError(
             f"outcome: '{design.outcome}' holds fractions, but a {held.family} model counts whole events."
@@ -320,6 +332,44 @@ def _values_fit(design: InterruptedTimeSeries, held: Problem) -> None:
             f" {plural(int((held.y > held.trials).sum()), 'period')}; a binomial outcome is part of it."
             " Correct the columns, or use family='quasi-poisson' for rates."
         )
+
+
+def _flat(held: Problem) -> bool:
+    """Whether nothing varies from which a spread could be estimated."""
+    if held.family in ("poisson", "negative binomial", "binomial"):
+        return False
+    per_row = (held.y, held.offset, held.trials)
+    return all(each is None or np.ptp(each[held.own]) == 0 for each in per_row)
+
+
+def _controls_fit(design: InterruptedTimeSeries, made: Interrupted, family: str) -> None:
+    """DataError where a control series cannot be one."""
+    used = made.used
+    y = made.series.y[used]
+    for name in design.controls:
+        held = made.series.others[name][used]
+        known = np.isfinite(held)
+        said = ""
+        if not known.any():
+            said = "has no value in the periods that are used"
+        elif known.all() and np.array_equal(held, y):
+            said = "equals the outcome in every period"
+        elif family in COUNTS + PROPORTIONS and not held[known].any():
+            said = "is zero in every period that is used"
+        if said:
+            raise DataError(
+                f"controls: '{name}' {said}, so nothing can be learnt from it. Check the column, or choose"
+                " another control series."
+            )
+    for name in design.control_denominators:
+        bad = (made.series.others[name] <= 0) & used
+        if bad.any():
+            shown = listed([made.series.shown()[code] for code in np.flatnonzero(bad)], 4)
+            raise DataError(
+                f"control_denominators: '{name}' is zero or less in {plural(int(bad.sum()), 'period')}"
+                f" ({shown}), so there is no rate. Correct it, or leave those periods out with the reason"
+                " (left_out)."
+            )
 
 
 def _enough_rows(held: Problem) -> None:

@@ -131,7 +131,7 @@ def _enough(design: InterruptedTimeSeries, made: Interrupted, closed: bool) -> N
             f"start: {plural(after, word)} with a value after {design.start}"
             + (" and its lag and phasing in" if design.lag or design.phase_in else "")
             + f"; {'a change of slope' if fewest > 1 else 'a change'} needs at least {fewest}. Wait for more"
-            " data" + (", or estimate a change of level alone (change='level')." if fewest > 1 else ".")
+            " data" + (", or estimate a change of level alone (change='level')." if fewest > 1 and after else ".")
         )
 
 

@@ -12,7 +12,9 @@ from qieval.methods.interrupted_time_series.design import InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.effects import Change, from_effects, from_path, quantile, shifted
 from qieval.methods.interrupted_time_series.problem import Problem, problem
 from qieval.methods.interrupted_time_series.terms import Terms, terms
+from qieval.numerics.evidence_averaging import averaged_forecast
 from qieval.numerics.series_arima import ArimaFit, fit_arima
+from qieval.numerics.series_arima_choice import choose_arima
 from qieval.numerics.series_arma import Order
 from qieval.numerics.series_forecast import Forecast, forecast_without
 from qieval.numerics.series_structural import StructuralFit, Structure, fit_structural
@@ -130,6 +132,8 @@ def wandering(design: InterruptedTimeSeries, made: Interrupted) -> tuple[FittedS
 
 def forecasted(design: InterruptedTimeSeries, made: Interrupted) -> tuple[FittedSeries, Change]:
     """What was observed after the start less a forecast from before it: a change of any form."""
+    if weighed(design):
+        return _averaged(design, made)
     model, found, words = _forecast_model(design, made)
     whole = problem(design, made, found)
     before = made.first.begins
@@ -142,6 +146,45 @@ def forecasted(design: InterruptedTimeSeries, made: Interrupted) -> tuple[Fitted
             " stated form of the change."
         ) from cause
     return _from_forecast(design, made, whole, path, words)
+
+
+def weighed(design: InterruptedTimeSeries) -> bool:
+    """Whether control series are weighed by the evidence that they help, as CausalImpact does."""
+    return (
+        design.model == "structural time series"
+        and design.change == "any"
+        and bool(design.controls)
+        and design.controlled_by == "regressors"
+        and design.weigh_controls == "by evidence"
+    )
+
+
+def _averaged(design: InterruptedTimeSeries, made: Interrupted) -> tuple[FittedSeries, Change]:
+    """A forecast averaged over subsets of the control series (Brodersen et al. 2015)."""
+    if design.level_moves != "local level":
+        raise EstimationError(
+            "weigh_controls: control series are weighed by evidence beside a local level only. Set"
+            " level_moves='local level', or weigh_controls='all alike'."
+        )
+    whole = problem(design, made, regressors(design, made, ("constant",)))
+    many = len(design.controls)
+    before = made.first.begins
+    y = np.where(whole.keep, whole.y, np.nan)
+    try:
+        found = averaged_forecast(y, before, whole.x[:, -many:], whole.x[:, :-many], level=design.level)
+    except ValueError as cause:
+        raise EstimationError(
+            f"controls: no forecast can be made from them ({cause}). Choose other control series."
+        ) from cause
+    fitted, change = _from_forecast(
+        design,
+        made,
+        whole,
+        found.forecast,
+        "forecast by a local level and controls weighed by evidence",
+    )
+    shares = dict(zip(design.controls, found.inclusion.tolist(), strict=True))
+    return replace(fitted, more={**fitted.more, "inclusion": shares}), change
 
 
 def _from_forecast(
@@ -222,14 +265,14 @@ def _tried(fit: object, design: InterruptedTimeSeries) -> ArimaFit | StructuralF
 
 def _chosen(design: InterruptedTimeSeries, made: Interrupted) -> Order:
     """The order with the smallest AICc on the time before the start, which no effect can bend."""
-    from qieval.numerics.series_arima_choice import choose_arima
-
-    whole = problem(design, made)
     before = made.first.begins
-    found = regressors(replace(design, change="any"), made, ())
+    found = regressors(replace(design, change="any"), made, ("constant",))
+    whole = problem(replace(design, change="any"), made)
     y = np.where(whole.keep, whole.y, np.nan)[:before]
+    season = 0 if made.season is None or design.seasonality == "none" else round(made.season)
+    differences = None if design.trend == "none" else (0, 0)
     try:
-        return choose_arima(y, found.x[:before]).best
+        return choose_arima(y, found.x[:before], season, differences).order
     except ValueError as cause:
         raise EstimationError(
             f"arima: no order can be chosen from the time before the start ({cause}). State one, such as"
