@@ -211,16 +211,15 @@ def _calendar(design: SeriesDesign, periods: Periods) -> tuple[pd.Index[Any], np
     if len(labels) < 2:
         rhythm = WORDS.get(labels.freqstr[0], "period") if isinstance(labels, pd.PeriodIndex) else "period"
         return labels, periods.code, rhythm
-    if isinstance(labels, pd.PeriodIndex) and labels.freqstr == "D":
-        labels = labels.to_timestamp()
-    if isinstance(labels, pd.DatetimeIndex):
-        labels = _as_periods(design, labels)
+    daily = isinstance(labels, pd.PeriodIndex) and labels.freqstr == "D"
+    if daily or isinstance(labels, pd.DatetimeIndex):
+        labels = _as_periods(design, pd.DatetimeIndex(periods.axis()))
     if isinstance(labels, pd.PeriodIndex):
         ordinal = np.array([period.ordinal for period in labels])
         step = int(np.gcd.reduce(np.diff(ordinal)))
-        labels, step = _coarser(labels, step)
+        labels, step = _coarser(pd.PeriodIndex(labels), step)
         ordinal = np.array([period.ordinal for period in labels])
-        whole = pd.period_range(labels[0], labels[-1], freq=labels.freq)[::step]
+        whole: Any = pd.period_range(labels[0], labels[-1], freq=labels.freq)[::step]
         rhythm = WORDS.get(labels.freqstr[0], "period") if step == 1 else "period"
     else:
         ordinal = labels.to_numpy()
@@ -242,10 +241,10 @@ def _as_periods(design: SeriesDesign, dates: pd.DatetimeIndex) -> pd.PeriodIndex
     if len(set(dates - dates.normalize())) == 1:
         dates = dates.normalize()
         days = np.diff(dates) // pd.Timedelta(days=1)
-        months = dates.to_period("M")
+        months: Any = dates.to_period("M")
         same_day = len(set(dates.day)) == 1 or bool(dates.is_month_end.all())
         if same_day and months.is_unique:
-            return months
+            return pd.PeriodIndex(months)
         if (days % 7 == 0).all():
             return dates.to_period("W-" + dates[0].strftime("%a").upper()).asfreq(
                 "W-" + (dates[0] + pd.Timedelta(days=6)).strftime("%a").upper()

@@ -63,4 +63,9 @@ class SeriesDesign(Design):
             for period, why in self.left_out.items()
             if not why.strip()
         ]
+        found += [
+            f"left_out: '{period}' names no period. Write one such as 2020-04, or '2020-03 to 2020-06'."
+            for period in self.left_out
+            if period.strip().lower() in ("", "each")
+        ]
         return found

@@ -49,7 +49,8 @@ def harmonics(position: np.ndarray, length: float, pairs: int) -> np.ndarray:
 def one_per_position(position: np.ndarray) -> np.ndarray:
     """A 0/1 column for each position of the season but the first that occurs (n, s - 1)."""
     levels = np.unique(position)
-    return (position[:, None] == levels[None, 1:]).astype(float)
+    found: np.ndarray = (position[:, None] == levels[None, 1:]).astype(float)
+    return found
 
 
 def cyclic_spline(position: np.ndarray, length: float, df: int) -> np.ndarray:
@@ -68,7 +69,8 @@ def cyclic_spline(position: np.ndarray, length: float, df: int) -> np.ndarray:
     found = scipy.interpolate.BSpline.design_matrix(inside, wide, 3).toarray()
     wrapped = found[:, : df + 1].copy()
     wrapped[:, :3] += found[:, df + 1 :]
-    return wrapped[:, 1:] - wrapped[:, :1]
+    made: np.ndarray = wrapped[:, 1:] - wrapped[:, :1]
+    return made
 
 
 def trend_spline(at: np.ndarray, knots: np.ndarray) -> np.ndarray:

@@ -10,6 +10,12 @@ from qieval.check import Check
 from qieval.errors import DesignError
 from qieval.plots import theme
 from qieval.plots.comparison import search_trace
+from qieval.plots.interrupted_evidence import (
+    autocorrelation_bars,
+    criterion_by_date,
+    power_by_change,
+    statistics_by_date,
+)
 from qieval.plots.love import love
 from qieval.plots.mirror import mirror
 from qieval.plots.synthetic import dots, earlier_dates, shared_means, weight_bars
@@ -163,6 +169,10 @@ _PICTURES = {
     "dates": dates,
     "shared": shared,
     "weights": bars,
+    "autocorrelation": autocorrelation_bars,
+    "change point": criterion_by_date,
+    "placebo dates": statistics_by_date,
+    "power of changes": power_by_change,
 }
 
 

@@ -15,7 +15,8 @@ from qieval.periods import read_periods
 from qieval.text import plural
 
 SHARED = ("run", "i", "mr", "p", "p'", "u", "u'", "c", "g", "t")
-ON_DENOMINATORS = ("p", "p'", "u", "u'")
+PROPORTIONS, RATES = ("p", "p'"), ("u", "u'")
+ON_DENOMINATORS = PROPORTIONS + RATES
 FEWEST = 10
 """With fewer points no rule is applied."""
 
@@ -51,7 +52,7 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
     if design.denominator is not None and design.chart in ON_DENOMINATORS:
         size = _scattered(frame, design.denominator, (place[known], periods.code[known]), known, shape)
         y = np.where(size > 0, y, np.nan)
-        size = np.where(size > 0, size, 1.0) / design.per
+        size = np.where(size > 0, size, 1.0) / (design.per if design.chart in RATES else 1.0)
     used = np.ones(shape[1], dtype=bool)
     if design.baseline_until is not None:
         used = np.arange(shape[1]) <= periods.last_at_or_before(design.baseline_until)
@@ -63,11 +64,12 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
     with np.errstate(invalid="ignore"):
         outside = np.where(enough, found.outside.sum(axis=1), 0)
     centre: Any = pd.DataFrame(found.centre).ffill(axis=1).iloc[:, -1].to_numpy()
+    shown = centre * (design.per if design.chart in PROPORTIONS else 1.0)
     return pd.DataFrame(
         {
             by: places,
             "term": "centre line",
-            "estimate": centre,
+            "estimate": shown,
             "points": points,
             "points_outside": outside,
             "runs_signal": found.runs_signal & enough,

@@ -20,6 +20,12 @@ def headline(chart: Chart) -> str:
         )
     if not chart.varies:
         return "No signal: all points have the same value, so there is no variation to judge."
+    phases = len(chart.points.phases)
+    if not chart.signals and phases > 1:
+        return (
+            f"No signal within any of the {phases} phases: the variation in each is what chance alone would"
+            " give. The phases were declared; the chart does not test the difference between them."
+        )
     if not chart.signals:
         return (
             "No signal: the variation is what chance alone would give. That is no proof that nothing changed;"

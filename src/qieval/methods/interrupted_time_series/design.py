@@ -236,7 +236,7 @@ class InterruptedTimeSeries(SeriesDesign):
         found += [
             f"horizons: {horizon!r} is not a whole number of periods after the start, such as 12."
             for horizon in self.horizons
-            if isinstance(horizon, bool) or not str(horizon).isdigit()
+            if isinstance(horizon, bool) or not str(horizon).isdecimal() or int(horizon) < 1
         ]
         return found
 
@@ -274,8 +274,8 @@ class InterruptedTimeSeries(SeriesDesign):
         many = len(self.control_denominators)
         if many and not self.controls:
             found.append(
-                "control_denominators: they belong to control series, and none is named. Name them (controls),"
-                " or remove the denominators."
+                "control_denominators: they belong to control series, and none is named. Name the series"
+                " (controls), or remove the denominators."
             )
         elif many > 1 and many != len(self.controls):
             found.append(

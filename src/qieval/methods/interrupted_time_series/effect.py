@@ -131,7 +131,7 @@ def _horizons(design: InterruptedTimeSeries, found: Answer) -> Iterator[dict[str
     change, t = found.change, quantile(design.level, found.change.df)
     if _of_ratios(design):
         return
-    for horizon in sorted(int(held) for held in design.horizons or HORIZONS):
+    for horizon in sorted({int(held) for held in design.horizons or HORIZONS}):
         reached = np.flatnonzero(change.code < found.fitted.made.start + horizon)
         if not len(reached) or change.code[-1] < found.fitted.made.start + horizon - 1:
             continue
@@ -217,6 +217,11 @@ def _notes(design: InterruptedTimeSeries, found: Answer) -> tuple[str, ...]:
         notes.append(
             f"{plural(int(made.transition.sum()), made.series.rhythm)} of phasing in from {design.start} on"
             " are left out of the model."
+        )
+    if design.change == "any":
+        notes.append(
+            "The interval takes the estimated wandering of the level as known. In simulations such 95%"
+            " intervals held the true effect in 76% to 97% of series, least where the level wanders."
         )
     if too_early(design, made):
         notes.append(_too_early(design, made))

@@ -11,6 +11,7 @@ from qieval.errors import EstimationError
 from qieval.interrupted import Interrupted
 from qieval.methods.interrupted_time_series.design import InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.problem import Problem
+from qieval.numerics.series_choice import recommended
 from qieval.numerics.series_errors import (
     LagRule,
     bandwidth_andrews,
@@ -20,6 +21,7 @@ from qieval.numerics.series_errors import (
     newey_west,
 )
 from qieval.numerics.series_gls import ArFit, gls_ar
+from qieval.numerics.series_linearised import linearised, recommended_linearised
 from qieval.numerics.series_prais_winsten import prais_winsten
 from qieval.numerics.series_regression import SeriesFit, bread, fit_series, score_contributions
 from qieval.numerics.series_small_samples import kenward_roger
@@ -89,20 +91,42 @@ def inferred(design: InterruptedTimeSeries, made: Interrupted, held: Problem) ->
         return robust(design, made, held, base)
     if design.inference == "recommended":
         return _recommended(design, made, held, base)
-    if held.family != "gaussian":
-        raise EstimationError(
-            f"inference: {design.inference} works with amounts, and the outcome is taken as {held.family}."
-            " Choose Newey-West, or family='gaussian' with scale='logarithm' (ratios again)."
-        )
     return autoregressive(design, held, base, design.inference)
 
 
 def _recommended(
     design: InterruptedTimeSeries, made: Interrupted, held: Problem, base: SeriesFit
 ) -> Inferred:
-    if held.family != "gaussian":
-        return independent(held, base)
-    return autoregressive(design, held, base, "AR errors by REML")
+    """The treatment that keeps its level best in short series, with the reasons from the residuals."""
+    season = None if design.seasonality == "none" or made.season is None else round(made.season)
+    try:
+        found = (
+            recommended(held.y, held.x, held.at, season)
+            if held.family == "gaussian"
+            else recommended_linearised(base, held.x, held.at, season)
+        )
+    except ValueError as cause:
+        reason = f"The series is too short or too even to estimate autocorrelation ({cause})."
+        return independent(held, base, (reason,))
+    small = found.small_sample
+    fit = found.fit
+    corrected = design.small_sample == "corrected"
+    shown = ", ".join(number(value, 2) for value in fit.phi)
+    return Inferred(
+        coefficients=fit.coefficients,
+        covariance=small.covariance if corrected else fit.covariance,
+        df=small.df if corrected else fit.df,
+        residuals=fit.residuals,
+        innovations=fit.innovations,
+        words=f"AR errors by REML, autoregression {shown}",
+        reasons=found.reasons,
+        dispersion=fit.sigma**2,
+        log_likelihood=fit.log_likelihood if held.family == "gaussian" else float("nan"),
+        aic=float("nan"),
+        phi=fit.phi,
+        base=base,
+        df_of=small.df_of if corrected else None,
+    )
 
 
 def independent(held: Problem, base: SeriesFit, reasons: tuple[str, ...] = ()) -> Inferred:
@@ -167,10 +191,11 @@ def autoregressive(design: InterruptedTimeSeries, held: Problem, base: SeriesFit
     """Errors that hang on earlier errors: Prais-Winsten, or likelihood, restricted or not."""
     order = 1 if kind == "Prais-Winsten" else design.ar_order
     try:
-        fit = _ar_fit(kind, held, order)
+        y, x = (held.y, held.x) if held.family == "gaussian" else linearised(base, held.x)
+        fit = _ar_fit(kind, (y, x, held.at), order)
         small = None
         if kind == "AR errors by REML" and design.small_sample == "corrected":
-            small = kenward_roger(fit, held.x, held.at)
+            small = kenward_roger(fit, x, held.at)
     except ValueError as cause:
         raise EstimationError(
             f"inference: {kind} cannot be used here ({cause}). Choose another inference, such as Newey-West."
@@ -190,7 +215,7 @@ def autoregressive(design: InterruptedTimeSeries, held: Problem, base: SeriesFit
         words=words,
         reasons=(),
         dispersion=fit.sigma**2,
-        log_likelihood=fit.log_likelihood,
+        log_likelihood=fit.log_likelihood if held.family == "gaussian" else float("nan"),
         aic=float("nan"),
         phi=fit.phi,
         base=base,
@@ -198,7 +223,7 @@ def autoregressive(design: InterruptedTimeSeries, held: Problem, base: SeriesFit
     )
 
 
-def _ar_fit(kind: str, held: Problem, order: int) -> ArFit:
+def _ar_fit(kind: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray], order: int) -> ArFit:
     if kind == "Prais-Winsten":
-        return prais_winsten(held.y, held.x, held.at)
-    return gls_ar(held.y, held.x, held.at, order, "REML" if kind == "AR errors by REML" else "ML")
+        return prais_winsten(*rows)
+    return gls_ar(*rows, order, "REML" if kind == "AR errors by REML" else "ML")

@@ -321,11 +321,12 @@ def _values_fit(design: InterruptedTimeSeries, held: Problem) -> None:
                 f"{role}: the series holds {plural(negative, 'negative value')}, but counts cannot be"
                 " negative. Correct them, or set family='gaussian' if the outcome is an amount."
             )
-    if held.family in ("poisson", "negative binomial", *PROPORTIONS) and (held.y != np.round(held.y)).any():
-        raise DataError(
-            f"outcome: '{design.outcome}' holds fractions, but a {held.family} model counts whole events."
-            " Give counts with their denominator, or choose family='quasi-poisson' or 'gaussian'."
-        )
+        whole = held.family == "quasi-poisson" or (held.y[rows] == np.round(held.y[rows])).all()
+        if not whole:
+            raise DataError(
+                f"{role}: the series holds fractions, but a {held.family} model counts whole events. Give"
+                " counts with their denominator, or choose family='quasi-poisson' or 'gaussian'."
+            )
     if held.trials is not None and (held.y > held.trials).any():
         raise DataError(
             f"outcome: '{design.outcome}' exceeds its denominator in"

@@ -56,11 +56,17 @@ def _interrupted(design: InterruptedTimeSeries, series: Series, *, closed: bool)
     if design.phase_in_as == "left out":
         for item in found:
             transition[item.begins : item.settled] = True
+    season = _season(design, series)
+    if design.seasonality == "harmonics" and season is not None and design.harmonics > season // 2:
+        notes.append(
+            f"harmonics: a season of {season:g} periods has no more than {season // 2:g} pairs of sine and"
+            f" cosine; {season // 2:g} are used."
+        )
     made = Interrupted(
         series=series,
         interruptions=tuple(found),
         transition=transition,
-        season=_season(design, series),
+        season=season,
         notes=tuple(notes),
     )
     _enough(design, made, closed)
@@ -131,7 +137,8 @@ def _enough(design: InterruptedTimeSeries, made: Interrupted, closed: bool) -> N
             f"start: {plural(after, word)} with a value after {design.start}"
             + (" and its lag and phasing in" if design.lag or design.phase_in else "")
             + f"; {'a change of slope' if fewest > 1 else 'a change'} needs at least {fewest}. Wait for more"
-            " data" + (", or estimate a change of level alone (change='level')." if fewest > 1 and after else ".")
+            " data"
+            + (", or estimate a change of level alone (change='level')." if fewest > 1 and after else ".")
         )
 
 
