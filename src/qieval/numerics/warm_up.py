@@ -21,6 +21,7 @@ from qieval.numerics.optimal import optimal_pairs
 from qieval.numerics.placebo_units import placebo_units
 from qieval.numerics.prediction_intervals import prediction_intervals
 from qieval.numerics.predictor_weights import nested
+from qieval.numerics.series_arima import fit_arima
 from qieval.numerics.simplex import simplex_least_squares
 from qieval.numerics.synthetic_did import synthetic_did
 from qieval.progress import progress
@@ -62,6 +63,7 @@ def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
         lambda: placebo_units(x.T, 2),
         lambda: nested(np.zeros(3), x[:6].T + 2, x[6:11, 0].copy(), x[:30, 1].reshape(5, 6), seed=1),
         lambda: synthetic_did(x[:6].copy(), np.arange(6) == 5, 2),
+        lambda: fit_arima(x[:40, 0], np.ones((40, 1)), (1, 0, 1), (0, 1, 1, 4)),
         lambda: prediction_intervals(x[:20, 0], x[:40].reshape(20, 6), 15),
     ]
 

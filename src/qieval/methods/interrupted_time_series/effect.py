@@ -14,6 +14,7 @@ from qieval.methods.interrupted_time_series import terms
 from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.effects import Change, quantile
 from qieval.methods.interrupted_time_series.fit import Answer, answer
+from qieval.methods.interrupted_time_series.problem import compared, control_rate
 from qieval.result import Result
 from qieval.text import number, plural
 
@@ -34,7 +35,7 @@ def estimate(design: InterruptedTimeSeries, frame: pd.DataFrame, *, brief: bool 
         design=design,
         headline=_headline(design, found, table),
         estimates=table,
-        series=None if brief else _series(found.fitted),
+        series=None if brief else _series(design, found.fitted),
         facts=pd.Series(_facts(design, found), dtype=object),
         notes=_notes(design, found),
         kernel=found.fitted,
@@ -160,11 +161,12 @@ def _periods(design: InterruptedTimeSeries, found: Answer) -> Iterator[dict[str,
         )
 
 
-def _series(fitted: FittedSeries) -> pd.DataFrame:
-    """The course over time as it is shown; limits of the expected course from the start on."""
+def _series(design: InterruptedTimeSeries, fitted: FittedSeries) -> pd.DataFrame:
+    """The course over time as it is shown; limits of the expected course from the start on. Control series
+    that are modelled together are a group of their own."""
     made = fitted.made
     late = made.series.at >= made.start
-    return pd.DataFrame(
+    own = pd.DataFrame(
         {
             "time": made.series.periods.axis(),
             "group": "treated",
@@ -176,6 +178,17 @@ def _series(fitted: FittedSeries) -> pd.DataFrame:
             "used": made.used,
         }
     )
+    if not compared(design):
+        return own
+    control = own.assign(
+        group="comparison",
+        observed=control_rate(design, made, fitted.family),
+        counterfactual=np.nan,
+        conf_low=np.nan,
+        conf_high=np.nan,
+        fitted=np.nan,
+    )
+    return pd.concat([own, control], ignore_index=True)
 
 
 def _facts(design: InterruptedTimeSeries, found: Answer) -> dict[str, Any]:

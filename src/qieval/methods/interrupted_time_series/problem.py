@@ -210,6 +210,11 @@ def pooled_control(
     return (tops.sum(axis=1) if family in COUNTS + PROPORTIONS else tops.mean(axis=1)), None
 
 
+def control_rate(design: InterruptedTimeSeries, made: Interrupted, family: str) -> np.ndarray:
+    """The pooled control series as it is shown (T,): a rate where it has a denominator."""
+    return _rate(*pooled_control(design, made, family), design.per)
+
+
 def _bottoms(design: InterruptedTimeSeries) -> tuple[str, ...]:
     """The denominator of each control series; empty where there are none."""
     named = design.control_denominators
