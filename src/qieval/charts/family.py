@@ -127,7 +127,8 @@ def _notes(designs: tuple[ChartDesign, ...], charts: tuple[Chart, ...]) -> tuple
             " whether the change is carried out, and what it may harm elsewhere."
         )
     signals = sum(bool(chart.signals) for chart in charts)
+    shows = "shows" if signals == 1 else "show"
     found.append(
-        f"{plural(signals, 'chart')} of {many} show a signal. With many charts some do so by chance alone."
+        f"{plural(signals, 'chart')} of {many} {shows} a signal. With many charts some do so by chance alone."
     )
     return tuple(found)

@@ -246,7 +246,7 @@ def _crosses(made: SafetyCross) -> pd.DataFrame:
 def _panel(made: Family, at: int) -> str:
     kind = made.designs[at].measure
     lead = "" if kind == "not stated" else f"{kind.capitalize()}: "
-    return theme.wrap(f"{lead}{made.names[at]}", 34)
+    return theme.wrap(f"{lead}{made.names[at]}", 31)
 
 
 def _small(frame: pd.DataFrame, name: str, names: list[str]) -> pd.DataFrame:

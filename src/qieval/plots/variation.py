@@ -21,6 +21,7 @@ BALANCE = (
 """Labels, colours and shapes: of designs, and of the largest standardised difference that is left."""
 
 TITLES = {True: "Estimates side by side, with their balance", False: "Estimates under altered designs"}
+CHARTS = "Centre lines under altered designs"
 BALANCE_TITLE = "largest standardised difference"
 AS_DESIGNED = "as designed"
 LONGEST_LINE = 44
@@ -57,6 +58,7 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
             "estimate: there is no estimate to draw. Name an outcome, or read in the notes why every design"
             " failed."
         )
+    lines_of_charts = "term" in shown and shown["term"].astype(str).str.startswith("centre line").all()
     shown = shown.assign(label=[theme.wrap(str(label), LONGEST_LINE) for label in shown["label"]])
     order = list(dict.fromkeys(shown["label"]))[::-1]
     lines = sum(label.count("\n") + 1 for label in order)
@@ -66,7 +68,7 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
     said = "" if missing.empty else f"No estimate: {'; '.join(missing['label'])}."
     return (
         ggplot(shown, aes("label", "estimate", color="which", shape="which"))
-        + geom_hline(yintercept=no_effect(shown), color=theme.INK, size=0.5)
+        + ([] if lines_of_charts else [geom_hline(yintercept=no_effect(shown), color=theme.INK, size=0.5)])
         + _as_designed(shown)
         + geom_linerange(aes(ymin="conf_low", ymax="conf_high"), size=0.9)
         + geom_point(size=2.8)
@@ -76,9 +78,9 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
         + theme.house_theme(height=max(2.6, 1.4 + 0.34 * len(order) + 0.14 * (lines - len(order))))
         + (plot_theme(legend_title=element_text(size=9)) if breaks is BALANCE[0] else plot_theme())
         + labs(
-            title=title or TITLES["largest_difference" in shown],
+            title=title or (CHARTS if lines_of_charts else TITLES["largest_difference" in shown]),
             x="",
-            y="estimate with interval",
+            y="centre line" if lines_of_charts else "estimate with interval",
             caption=theme.wrap(said),
         )
     )

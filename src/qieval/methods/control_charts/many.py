@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.chart_design import ChartDesign
+from qieval.charts.compute import FEWEST
 from qieval.columns import numbers
 from qieval.errors import DataError
 from qieval.numerics.chart_many import many_charts
@@ -17,8 +18,6 @@ from qieval.text import plural
 SHARED = ("run", "i", "mr", "p", "p'", "u", "u'", "c", "g", "t")
 PROPORTIONS, RATES = ("p", "p'"), ("u", "u'")
 ON_DENOMINATORS = PROPORTIONS + RATES
-FEWEST = 10
-"""With fewer points no rule is applied."""
 
 
 def can_share(design: ChartDesign) -> bool:

@@ -11,10 +11,12 @@ import scipy
 
 from qieval.columns import numbers
 from qieval.errors import DataError
+from qieval.interrupted import Interrupted
 from qieval.methods.interrupted_time_series import terms as regressors
 from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.problem import family_of, link_of
 from qieval.numerics.series_regression_many import ManyFits, fit_many
+from qieval.rows import require_columns
 from qieval.text import plural
 
 FAILED = "no estimate: too few values, or no events on one side of the interruption"
@@ -41,11 +43,13 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
     p_value, periods, note.
 
     frame: one row per place and period; places may lack periods. DataError as for one series, with the sums
-    over all places standing for the series.
+    over all places standing for the series. A place whose own values do not fit has a note and no estimate.
     """
+    require_columns(design, frame)
     plain = replace(design, composition=(), control_outcomes=())
     moment = frame[design.time]
-    together = frame.groupby(moment, sort=True)[_summed(design)].sum(min_count=1).reset_index()
+    held = pd.DataFrame({name: _numbers(frame, name) for name in _summed(design)}, index=frame.index)
+    together = held.groupby(moment, sort=True).sum(min_count=1).reset_index()
     made = regressors.parse(plain, together)
     calendar = np.full(len(together), -1)
     there = made.series.row >= 0
@@ -55,11 +59,13 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
     known = (place >= 0) & (period >= 0)
     _once(place[known], period[known], len(made.series.y), design, by)
     y, bottom = (
-        _scattered(frame, name, place, period, known, (len(places), len(made.series.y)))
+        _scattered(held, name, place, period, known, (len(places), len(made.series.y)))
         for name in (design.outcome, design.denominator)
     )
     family = family_of(plain, made)[0]
-    y = np.where(np.isfinite(bottom) & (bottom > 0) & made.used, y, np.nan)
+    y = np.where(made.used, y, np.nan)
+    notes = _reasons(plain, made, y, bottom, family)
+    y = np.where((bottom > 0) & (notes == "")[:, None], y, np.nan)
     if family == "gaussian" and design.denominator is not None:
         y = y / bottom * design.per
     found = regressors.terms(plain, made)
@@ -71,7 +77,38 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
         offset=np.log(safe) if family in COUNTS and design.denominator is not None else None,
         trials=safe if family in PROPORTIONS else None,
     )
-    return _table(plain, found, fits, places, link_of(plain, family), by)
+    notes = np.where((notes == "") & ~fits.converged, FAILED, notes)
+    labelled = _table(plain, found, fits, places, link_of(plain, family), by)
+    return labelled.assign(note=labelled[by].map(dict(zip(places, notes, strict=True))))
+
+
+def _reasons(
+    design: InterruptedTimeSeries, made: Interrupted, y: np.ndarray, bottom: np.ndarray, family: str
+) -> np.ndarray:
+    """Why places cannot be estimated (s,), empty where nothing is in the way; the first reason counts."""
+    known = np.isfinite(y)
+    counted = family in COUNTS + PROPORTIONS
+    whole = family == "poisson" or family in PROPORTIONS
+    fewest = 1 if design.change in ("level", "pulse") else regressors.FEWEST_AFTER
+    rate = np.divide(y, bottom, out=np.full(y.shape, np.nan), where=known & (bottom > 0))
+    flat = np.where(np.isnan(rate), -np.inf, rate).max(axis=1) == np.where(np.isnan(rate), np.inf, rate).min(
+        axis=1
+    )
+    reasons = {
+        "denominators are missing": (np.isnan(bottom) & known).any(axis=1) & (design.missing == "refuse"),
+        "denominators of zero or less": ((bottom <= 0) & known).any(axis=1),
+        "negative counts": ((y < 0) & counted).any(axis=1),
+        "fractions of events": ((y != np.round(y)) & known & whole).any(axis=1),
+        "more events than the denominator": ((y > bottom) & (family in PROPORTIONS)).any(axis=1),
+        "too few values before the start": (known & made.before).sum(axis=1) < regressors.FEWEST_AFTER,
+        "too few values after the start": (known & made.after).sum(axis=1) < fewest,
+        "no events in any period": (np.where(known, y, 0.0) == 0).all(axis=1) & counted,
+        "the same value in every period": flat & (family not in ("poisson", "binomial")),
+    }
+    found = np.full(len(y), "", dtype=object)
+    for said, applies in reasons.items():
+        found[applies & (found == "")] = f"no estimate: {said}"
+    return found
 
 
 def _summed(design: InterruptedTimeSeries) -> list[str]:
@@ -79,7 +116,7 @@ def _summed(design: InterruptedTimeSeries) -> list[str]:
 
 
 def _scattered(
-    frame: pd.DataFrame,
+    held: pd.DataFrame,
     name: str | None,
     place: np.ndarray,
     period: np.ndarray,
@@ -89,13 +126,17 @@ def _scattered(
     """A column as places by periods, NaN where there is no row; ones where no column is named."""
     if name is None:
         return np.ones(shape)
+    found = np.full(shape, np.nan)
+    found[place[known], period[known]] = held[name].to_numpy()[known]
+    return found
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     issues: list[str] = []
     values = numbers(frame[name], "data", name, issues)
     if issues:
         raise DataError(issues)
-    found = np.full(shape, np.nan)
-    found[place[known], period[known]] = values[known]
-    return found
+    return values
 
 
 def _once(
@@ -140,7 +181,6 @@ def _table(
                     "conf_high": turn(value + reach * error),
                     "p_value": 2 * scipy.special.stdtr(np.minimum(fits.df, 1e9), size),
                     "periods": fits.n_used,
-                    "note": np.where(fits.converged, "", FAILED),
                 }
             )
         )
