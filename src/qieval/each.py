@@ -91,18 +91,25 @@ def _alone(design: Design, part: pd.DataFrame, place: Any, by: str) -> list[dict
         return [{by: place, "term": "", "estimate": np.nan, "p_value": np.nan, "note": str(cause)}]
     if found is None:
         return [{by: place, "term": "", "estimate": np.nan, "p_value": np.nan, "note": "no overall estimate"}]
-    return [
+    rows = [
         {by: place, **{str(name): row[name] for name in found.columns}, "note": ""}
         for _, row in found.iterrows()
     ]
+    return [_as_chart(row) if "signals" in row else row for row in rows]
+
+
+def _as_chart(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a chart with the columns that charts drawn up together have."""
+    shown = {name: held for name, held in row.items() if name not in ("conf_low", "conf_high", "p_value")}
+    return shown | {"signal": int(str(row["signals"]).replace(",", "") or 0) > 0}
 
 
 def _signals(part: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "points_outside": int((part["points_outside"] > 0).sum()),
-        "runs_signal": int(part["runs_signal"].sum()),
-        "any_signal": int(part["signal"].sum()),
-    }
+    found = {"any_signal": int(part["signal"].astype(bool).sum())}
+    if "points_outside" in part:
+        found["points_outside"] = int((part["points_outside"] > 0).sum())
+        found["runs_signal"] = int(part["runs_signal"].sum())
+    return found
 
 
 def _intervals(term: str, part: pd.DataFrame) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from qieval.rows import (
 )
 from qieval.series_design import SeriesDesign
 from qieval.text import listed, plural
-from qieval.windows import windows
+from qieval.windows import RANGE, windows
 
 MOST_STRETCH = 3.0
 """A calendar with more than that many times as many periods as there are rows is irregular, not gappy."""
@@ -38,8 +39,8 @@ class Series:
     y (T,): NaN in gaps, and where outcomes may not be seen. denominator (T,) or None. x (T, k) with
     `x_names`. others: further columns by name (T,), such as control series. left_out (T,): bool, by the
     words of the design. rhythm: 'month', 'week', ... or 'period' for whole numbers; season: the natural
-    number of periods in a season, None where there is none; position (T,): where in the season a period
-    lies. row (T,): the position of each period's row in the frame, -1 in gaps.
+    number of periods in a season, None where there is none. row (T,): the position of each period's row in
+    the frame, -1 in gaps. names: the codes of dates as the data spell them, where dates became periods.
     """
 
     periods: Periods
@@ -54,6 +55,7 @@ class Series:
     losses: pd.DataFrame
     notes: tuple[str, ...]
     row: np.ndarray
+    names: Mapping[str, int]
 
     @property
     def n_periods(self) -> int:
@@ -76,8 +78,17 @@ class Series:
         return int(self.periods.labels[code]) if self.periods.kind == "number" else self.shown()[code]
 
     def shown(self) -> list[str]:
-        """The labels as text."""
+        """The labels as text; weeks by their first day."""
+        if self.rhythm == "week":
+            return [label.start_time.date().isoformat() for label in self.periods.labels]
         return self.periods.shown()
+
+    def code_of(self, moment: Any) -> int:
+        """The code of the first period that begins at `moment` or later, or that the data call so; T when
+        none does. ValueError says what would fit."""
+        if (found := self.names.get(str(moment))) is not None:
+            return found
+        return self.periods.first_at_or_after(moment)
 
     def position(self, length: float) -> np.ndarray:
         """Where in a season of `length` periods each period lies (T,).
@@ -129,6 +140,7 @@ def read_series(
     periods = periods_in(design, rows, issues)
     if periods is None or issues:
         raise DataError(issues or ["data: no row is complete. Check the columns that the design names."])
+    whole = periods
     rows, periods = in_window(design, rows, periods, issues, losses)
     if issues:
         raise DataError(issues)
@@ -137,9 +149,13 @@ def read_series(
     calendar, code, rhythm = _calendar(design, periods)
     kind = "period" if isinstance(calendar, pd.PeriodIndex) else periods.kind
     found = Periods(calendar, np.arange(len(calendar)), kind)
+    names: dict[str, int] = {}
+    if periods.kind == "date":
+        names = dict(zip(np.array(periods.shown())[periods.code].tolist(), code.tolist(), strict=True))
     seen = np.ones(len(rows), dtype=bool)
     if until is not None:
-        seen = code < _code(found, until, "start", issues)
+        named = names.get(str(until))
+        seen = code < (_code(found, until, "start", issues) if named is None else named)
     x, x_names = covariates(rows, getattr(design, "covariates", ()), "covariates", issues)
     columns = {
         name: _scattered(_seen(design, rows, name, seen, issues), code, len(calendar))
@@ -149,7 +165,7 @@ def read_series(
     if design.denominator is not None:
         held = numbers(rows[design.denominator], "denominator", design.denominator, issues)
         denominator = _scattered(held, code, len(calendar))
-    left_out, why = _left_out(design, found, issues)
+    left_out, why = _left_out(design, whole, found, issues)
     y = columns.pop(design.outcome)
     if not issues:
         issues += _denominator_problems(design, denominator, left_out, found)
@@ -173,6 +189,7 @@ def read_series(
         losses=pd.DataFrame(losses),
         notes=(*_gap_notes(found, y[:ends]), *why, *loss_notes(losses)),
         row=row,
+        names=names,
     )
 
 
@@ -277,19 +294,46 @@ def _code(periods: Periods, moment: Any, role: str, issues: list[str]) -> int:
 
 
 def _left_out(
-    design: SeriesDesign, periods: Periods, issues: list[str]
+    design: SeriesDesign, whole: Periods, periods: Periods, issues: list[str]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which periods are left out (T,), and the notes that say so. Periods that the window of the design cuts
+    off anyway need no leaving out; words must fit the whole data all the same."""
+    cut = design.first_period is not None or design.last_period is not None
     found = np.zeros(len(periods.labels), dtype=bool)
     notes = []
     for said, why in design.left_out.items():
         try:
-            codes = np.concatenate([window.codes for window in windows(said, periods, len(periods.labels))])
+            codes = _stretch(said, whole, periods)
         except ValueError as cause:
             issues.append(f"left_out: {sentence(cause)}")
+            continue
+        if cut and not len(codes):
             continue
         found[codes] = True
         notes.append(f"Left out of the computation: {said} ({why.strip().rstrip('.')}).")
     return found, tuple(notes)
+
+
+def _stretch(said: str, whole: Periods, periods: Periods) -> np.ndarray:
+    """The codes of the calendar that words about the data as they are spelled mean; ValueError when they mean
+    no period of the data."""
+    named = np.concatenate([window.codes for window in windows(said, whole, len(whole.labels))])
+    starts = whole.axis()[named]
+    places = [periods.last_at_or_before(start) for start in starts]
+    inside = [
+        place
+        for place, start in zip(places, starts, strict=True)
+        if place >= 0 and not (place == len(periods.labels) - 1 and _beyond(periods, start))
+    ]
+    if not inside:
+        return np.empty(0, dtype=int)
+    return np.arange(min(inside), max(inside) + 1) if RANGE in said else np.array(inside)
+
+
+def _beyond(periods: Periods, moment: Any) -> bool:
+    """Whether a moment lies after the last period."""
+    last = periods.labels[-1]
+    return bool(moment > (last.end_time if isinstance(last, pd.Period) else last))
 
 
 def _denominator_problems(

@@ -105,7 +105,8 @@ def computed(design: ChartDesign, points: Points) -> Chart:
     signals = _signals(design, points, limits, ruled, found)
     flagged, better = _flags(design, points, limits, signals)
     way = _direction(design, points)
-    icons = None if points.chart == "run" or not ruled[-1] else _icons(points, limits, ruled, way)
+    without = points.chart == "run" or points.chart in SKEWED or not ruled[-1]
+    icons = None if without else _icons(points, limits, ruled, way)
     return Chart(
         points=points,
         limits=limits,

@@ -239,7 +239,7 @@ def _target(kind: str, y: np.ndarray, n: np.ndarray, target: float | None) -> fl
 
 def _how(limits: str, spread: Dispersion) -> tuple[Any, str]:
     times = number(float(np.sqrt(spread.phi)), 2)
-    said = f"Organisations differ {times} times as much as chance would make them"
+    said = f"With extremes drawn in, organisations differ {times} times as much as chance would make them"
     if limits != CHOSEN:
         more = (
             ""

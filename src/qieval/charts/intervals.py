@@ -13,7 +13,8 @@ SECONDS_A_DAY = 86400
 
 
 def between_events(seen: pd.DataFrame, periods: Periods, unit: str) -> tuple[pd.DataFrame, list[str]]:
-    """Intervals from each event to the next: columns code (of the later event), y, size (NaN); and notes.
+    """Intervals from each event to the next: columns code (of the later event), since (of the earlier), y and
+    size (NaN); and notes.
 
     seen: rows sorted by period with columns code, y (number of events) and size. Where sizes are given an
     interval is their sum after one event up to and with the row of the next, else the days (or whole numbers
@@ -30,7 +31,8 @@ def between_events(seen: pd.DataFrame, periods: Periods, unit: str) -> tuple[pd.
             " events is told by qe.charts.safety_cross."
         )
     waits = np.diff(at[times])
-    table = pd.DataFrame({"code": by_day["code"].to_numpy()[times[1:]], "y": waits, "size": np.nan})
+    codes = by_day["code"].to_numpy()
+    table = pd.DataFrame({"code": codes[times[1:]], "since": codes[times[:-1]], "y": waits, "size": np.nan})
     open_end = float(at[-1] - at[times[-1]])
     notes = [f"Points are the {unit} from one event to the next; the wait for the first event is not known."]
     if open_end > 0:

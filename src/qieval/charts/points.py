@@ -28,6 +28,8 @@ from qieval.rows import (
 )
 from qieval.text import Count, Counted, plural
 
+ACROSS = "the wait runs across a time that is left out"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Points:
@@ -137,7 +139,8 @@ def _points(
     _require_points(design, choice.kind, table)
     code = table["code"].to_numpy()
     part, named = phases(design, periods, code)
-    counted = ~out[code]
+    across = _across(table, out)
+    counted = ~out[code] & ~across
     sized = table["size"].notna().all()
     return Points(
         chart=choice.kind,
@@ -154,12 +157,21 @@ def _points(
         phases=named,
         used=counted & baseline(design, periods, code, part),
         counted=counted,
-        reason=tuple(why_out[code]),
+        reason=tuple(np.where(across & ~out[code], ACROSS, why_out[code])),
         smallest=_smallest(choice.kind, seen),
         waits=_waits(design, choice.kind, periods),
         losses=pd.DataFrame(losses),
         notes=(*choice.notes, *_gaps(choice.kind, periods), *more, *hidden, *notes),
     )
+
+
+def _across(table: pd.DataFrame, out: np.ndarray) -> np.ndarray:
+    """Which waits run across periods that are left out, so that they were not really waited (n,)."""
+    if "since" not in table:
+        return np.zeros(len(table), dtype=bool)
+    so_far = np.cumsum(out)
+    found: np.ndarray = so_far[table["code"]] > so_far[table["since"]]
+    return found
 
 
 def _drawable(

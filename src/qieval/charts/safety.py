@@ -54,7 +54,7 @@ class SafetyCross:
             f"{self.what}: {plural(int(counted.get(EVENT, 0)), 'day')} with an event and"
             f" {int(counted.get(NONE, 0)):,} without, {first.date()} to {last.date()}."
         )
-        if self.since_last is not None:
+        if self.since_last:
             said += f" {plural(self.since_last, 'day')} since the last event."
         return said
 

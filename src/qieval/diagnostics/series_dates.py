@@ -154,6 +154,9 @@ def reaction_before(study: Study) -> Check:
     table = pd.DataFrame([*rows, *jumps])
     tested = [row for row in jumps if np.isfinite(row["p_value"])]
     early = [row for row in tested if row["p_value"] * len(tested) < 1 - study.design.level]
+    if not tested and not any(np.isfinite(row["estimate"]) for row in rows):
+        text = "Whether the series moved before the start could not be looked at; the table says why."
+        return Check(name=name, assumption=NO_ANTICIPATION, verdict="information", text=text, table=table)
     text = (
         f"In the last {plural(counts[-1], made.series.rhythm)} before the start the series"
         + (" already differed from its earlier course" if early else " shows no move of its own")
@@ -174,7 +177,7 @@ def reaction_before(study: Study) -> Check:
     return Check(
         name=name,
         assumption=NO_ANTICIPATION,
-        verdict="concern" if early or len(clear) > 1 else "supports",
+        verdict="concern" if early or len(clear) > 1 else "supports" if tested else "information",
         text=text,
         table=table,
         picture="intervals",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from qieval.check import Check
+from qieval.check import Check, Verdict
 from qieval.diagnostics.series_before import before_start
 from qieval.diagnostics.series_rows import (
     COUNTS,
@@ -107,7 +107,7 @@ def other_forms(study: Study) -> Check:
     return Check(
         name="other forms of trend and season",
         assumption=FORM,
-        verdict="concern" if moved else "supports",
+        verdict=_verdict(table, moved),
         text=text,
         table=table,
         picture="intervals",
@@ -182,7 +182,7 @@ def other_timing(study: Study) -> Check:
     return Check(
         name="other timing of the change",
         assumption=TIMING,
-        verdict="concern" if moved else "supports",
+        verdict=_verdict(table, moved),
         text=text,
         table=table,
         picture="intervals",
@@ -201,9 +201,18 @@ def _same_timing(design: Any, changes: Changes) -> bool:
     return _same(design, changes)
 
 
+def _verdict(table: pd.DataFrame, moved: bool) -> Verdict:
+    """What a table of altered designs says; nothing where none of them could be estimated."""
+    if int(table["estimate"].notna().sum()) < 2:
+        return "information"
+    return "concern" if moved else "supports"
+
+
 def _range(table: pd.DataFrame, noun: str) -> tuple[str, bool]:
     """The range of the effects in words, and whether the conclusion (lower, higher, not told) changes."""
     found = table.dropna(subset=["estimate"])
+    if len(found) < 2:
+        return f"No other {noun} could be estimated; the table says why.", False
     estimate = found["estimate"].astype(float)
     low, high = found.iloc[int(estimate.to_numpy().argmin())], found.iloc[int(estimate.to_numpy().argmax())]
     text = (

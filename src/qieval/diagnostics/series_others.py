@@ -195,7 +195,7 @@ def control_series(study: Study) -> Check:
 
 def _of_control(study: Study, name: str) -> dict[str, Any]:
     """The fields of a design that looks at a control series alone."""
-    bottoms = dict(zip(study.design.controls, study.design.control_denominators, strict=False))
+    bottoms = dict(zip(study.design.controls, _bottoms(study), strict=False))
     changes = {**_of_outcome(study, name), "denominator": bottoms.get(name)}
     return changes if changes["denominator"] is not None else {**changes, "per": 1}
 
@@ -232,12 +232,19 @@ def _trends_apart(study: Study) -> tuple[str, bool]:
     return f"Before the start the two {said} ({size} per {made.series.rhythm}, p = {number(p, 2)}).", apart
 
 
+def _bottoms(study: Study) -> tuple[str, ...]:
+    """The denominator of each control series; one that is named alone is that of all."""
+    named: tuple[str, ...] = study.design.control_denominators
+    return named * len(study.design.controls) if len(named) == 1 else named
+
+
 def _rates(study: Study) -> tuple[np.ndarray, np.ndarray]:
     """The series and its pooled control as rates where they have denominators (T,)."""
     design, series = study.design, study.panel.series
-    own = series.y if series.denominator is None else series.y / series.denominator
+    per = design.per
+    own = series.y if series.denominator is None else series.y / series.denominator * per
     tops = np.column_stack([series.others[each] for each in design.controls])
     if design.control_denominators:
-        bottoms = np.column_stack([series.others[each] for each in design.control_denominators])
-        return own, tops.sum(axis=1) / bottoms.sum(axis=1)
+        bottoms = np.column_stack([series.others[each] for each in _bottoms(study)])
+        return own, tops.sum(axis=1) / bottoms.sum(axis=1) * per
     return own, tops.mean(axis=1)

@@ -184,4 +184,8 @@ def _words(
         first = next(iter(least.values()))[0]
         if level > 0 and "level change" in least:
             text += f" (The level change is {first / level:.0%} of the mean before.)"
+    if design.controls:
+        text += (
+            " The control series is not in this figure; a comparison with it sees somewhat larger changes."
+        )
     return text + " A smaller true change will often be missed: an interval around no effect proves nothing."

@@ -75,6 +75,9 @@ def box(kernel: FittedSeries) -> ResidualTest:
 
 def _order(kernel: FittedSeries) -> int:
     """How many parameters of autoregression (and moving average) were estimated."""
+    order: Any = getattr(kernel.more.get("fit"), "order", None)
+    if order is not None:
+        return int(sum(order.counts))
     phi: Any = kernel.more.get("phi", ())
     return len(phi)
 

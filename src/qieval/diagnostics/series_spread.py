@@ -134,6 +134,11 @@ def influential_values(study: Study) -> Check:
     table["standardised_residual"] = [np.nan, *distance[extreme], np.nan]
     moved, turned = _movement(table)
     outlying = [shown[at[row]] for row in extreme if abs(distance[row]) > OUTLYING]
+    if int(table["estimate"].notna().sum()) < 2:
+        text = "Without the values furthest from the fit nothing could be estimated; the table says why."
+        return Check(
+            name="influential values", assumption=DISTRIBUTION, verdict="information", text=text, table=table
+        )
     text = f"The values furthest from the fit are those of {listed([shown[at[row]] for row in extreme])}"
     text += f" ({number(float(np.abs(distance[extreme[0]])), 2)} standard deviations at most)."
     text += f" Leaving them out moves the effect by at most {moved:.0%} of the width of its interval"

@@ -15,24 +15,35 @@ from qieval.numerics.chart_many import many_charts
 from qieval.periods import read_periods
 from qieval.text import plural
 
-SHARED = ("run", "i", "mr", "p", "p'", "u", "u'", "c", "g", "t")
+SHARED = ("run", "i", "p", "p'", "u", "u'", "c", "g", "t")
 PROPORTIONS, RATES = ("p", "p'"), ("u", "u'")
 ON_DENOMINATORS = PROPORTIONS + RATES
+MEASURED = ("run", "i")
+IMPOSSIBLE = "no chart: a value is negative, infinite or larger than its denominator"
 
 
 def can_share(design: ChartDesign) -> bool:
-    """Whether all places can be charted together: a stated chart without phases or points left out."""
+    """Whether all places can be charted together: a stated chart by the rules of Anhoej, without phases or
+    points left out."""
     plain = not (design.rebase or design.left_out or design.from_dates)
     window = design.first_period is None and design.last_period is None
-    return plain and window and design.screened and design.chart in SHARED
+    usual = design.screened and design.signal_rules == "Anhoej"
+    return plain and window and usual and design.chart in SHARED
 
 
 def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
     """One row per place: place, term, estimate (the centre line), points, points_outside, runs_signal, signal
     and note. frame: one row per place and period; places may lack periods.
 
-    DataError where a place has two rows in a period, or a column cannot be read.
+    A place whose values cannot be charted (negative counts, more cases than the denominator) keeps its row
+    with the reason. DataError where a place has two rows in a period, a time is missing, or a column cannot
+    be read.
     """
+    if missing := int(frame[design.time].isna().sum()):
+        raise DataError(
+            f"time: '{design.time}' is empty in {plural(missing, 'row')}, so they have no place in time. Fill"
+            " it in, or leave those rows out."
+        )
     place, places = pd.factorize(frame[by], sort=True)
     try:
         periods = read_periods(frame[design.time])
@@ -52,9 +63,17 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
         size = _scattered(frame, design.denominator, (place[known], periods.code[known]), known, shape)
         y = np.where(size > 0, y, np.nan)
         size = np.where(size > 0, size, 1.0) / (design.per if design.chart in RATES else 1.0)
+    elif design.denominator is not None and design.chart in MEASURED:
+        below = _scattered(frame, design.denominator, (place[known], periods.code[known]), known, shape)
+        y = np.divide(y * design.per, below, out=np.full(shape, np.nan), where=below > 0)
+    bad = _impossible(design.chart, y, size)
+    y = np.where(bad[:, None], np.nan, y)
     used = np.ones(shape[1], dtype=bool)
     if design.baseline_until is not None:
-        used = np.arange(shape[1]) <= periods.last_at_or_before(design.baseline_until)
+        try:
+            used = np.arange(shape[1]) <= periods.last_at_or_before(design.baseline_until)
+        except ValueError as cause:
+            raise DataError(f"baseline_until: {cause}.") from cause
     found = many_charts(
         design.chart, y, size, used=used, constants="rounded" if design.rounded_constants else "exact"
     )
@@ -73,9 +92,23 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
             "points_outside": outside,
             "runs_signal": found.runs_signal & enough,
             "signal": found.signal & enough,
-            "note": np.where(enough, "", f"fewer than {FEWEST} points: no rule is applied"),
+            "note": np.select(
+                [bad, ~enough], [IMPOSSIBLE, f"fewer than {FEWEST} points: no rule is applied"], ""
+            ),
         }
     )
+
+
+def _impossible(kind: str, y: np.ndarray, size: np.ndarray | None) -> np.ndarray:
+    """Which places (s,) hold values that their chart cannot have."""
+    with np.errstate(invalid="ignore"):
+        bad = np.isinf(y)
+        if kind not in MEASURED:
+            bad |= y < 0
+        if kind in PROPORTIONS and size is not None:
+            bad |= y > size
+    found: np.ndarray = bad.any(axis=1)
+    return found
 
 
 def _scattered(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qieval.charts.compute import FEWEST, Chart
+from qieval.charts.compute import FEWEST, SKEWED, Chart
 from qieval.charts.signals import Signal
 from qieval.text import plural
 
@@ -49,6 +49,8 @@ def rules_in_words(name: str, kind: str) -> str:
     """The rules of a design in words."""
     if kind == "mr":
         return "a point outside the limits (neighbouring moving ranges share a value, so runs mean nothing)"
+    if kind in SKEWED and name != "Anhoej":
+        return f"a point outside the limits (the other rules of {name} suppose points that are near normal)"
     if name == "Anhoej" and kind == "run":
         return "Anhoej: a run too long, or the median crossed too rarely"
     return _RULES[name]

@@ -225,6 +225,11 @@ class InterruptedTimeSeries(SeriesDesign):
         """The columns that must stay closed while the design is being settled."""
         return (self.outcome, *self.controls, *self.control_outcomes)
 
+    def required_columns(self) -> tuple[str, ...]:
+        """The columns in which every row needs a value; who is behind the outcome is not known where nobody
+        is."""
+        return tuple(name for name in super().required_columns() if name not in self.composition)
+
     @property
     def counts(self) -> bool:
         """Whether the stated family is one of counts or proportions, so that changes are ratios."""

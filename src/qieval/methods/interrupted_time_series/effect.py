@@ -16,7 +16,7 @@ from qieval.methods.interrupted_time_series.effects import Change, quantile
 from qieval.methods.interrupted_time_series.fit import Answer, answer
 from qieval.methods.interrupted_time_series.problem import compared, control_rate
 from qieval.result import Result
-from qieval.text import number, plural
+from qieval.text import Count, number, plural
 
 HORIZONS = (6, 12, 24)
 """After how many periods the effect is stated on its own, unless the design says otherwise."""
@@ -113,12 +113,17 @@ def _coefficients(design: InterruptedTimeSeries, found: Answer) -> Iterator[dict
 
 def _totals(design: InterruptedTimeSeries, found: Answer) -> Iterator[dict[str, Any]]:
     change, t = found.change, quantile(design.level, found.change.df)
-    counted = found.fitted.family in COUNTS + PROPORTIONS
     if change.ratios and not _of_ratios(design):
         term = "rate difference" if found.fitted.made.series.denominator is not None else "mean effect"
         yield _row(term, *change.rate_difference, t, change.df)
-    if counted or (found.fitted.made.series.denominator is None and not _of_ratios(design)):
+    if _adds_up(design, found):
         yield _row("cumulative effect", float(change.total[-1]), float(change.total_error[-1]), t, change.df)
+
+
+def _adds_up(design: InterruptedTimeSeries, found: Answer) -> bool:
+    """Whether a sum over periods means something: of events and of amounts, not of rates and ratios."""
+    counted = found.fitted.family in COUNTS + PROPORTIONS
+    return counted or (found.fitted.made.series.denominator is None and not _of_ratios(design))
 
 
 def _of_ratios(design: InterruptedTimeSeries) -> bool:
@@ -130,7 +135,7 @@ def _of_ratios(design: InterruptedTimeSeries) -> bool:
 def _horizons(design: InterruptedTimeSeries, found: Answer) -> Iterator[dict[str, Any]]:
     """The effect added up over the first periods after the start."""
     change, t = found.change, quantile(design.level, found.change.df)
-    if _of_ratios(design):
+    if not _adds_up(design, found):
         return
     for horizon in sorted({int(held) for held in design.horizons or HORIZONS}):
         reached = np.flatnonzero(change.code < found.fitted.made.start + horizon)
@@ -202,6 +207,8 @@ def _facts(design: InterruptedTimeSeries, found: Answer) -> dict[str, Any]:
         "family": fitted.family,
         "errors": fitted.errors,
     }
+    if (smallest := _smallest_count(design, fitted)) is not None:
+        facts["smallest count above zero"] = smallest
     if np.isfinite(fitted.dispersion) and fitted.family in ("quasi-poisson", "quasi-binomial"):
         facts["dispersion"] = fitted.dispersion
     if np.isfinite(fitted.aic):
@@ -210,6 +217,16 @@ def _facts(design: InterruptedTimeSeries, found: Answer) -> dict[str, Any]:
         facts["relative effect"] = share
     shares: Any = fitted.more.get("inclusion", {})
     return facts | {f"evidence for control '{name}'": share for name, share in shares.items()}
+
+
+def _smallest_count(design: InterruptedTimeSeries, fitted: FittedSeries) -> Count | None:
+    """The smallest count above zero of a series of counts and its controls, which a picture would show."""
+    if fitted.family not in COUNTS + PROPORTIONS:
+        return None
+    series = fitted.made.series
+    held = np.concatenate([series.y, *(series.others[name] for name in design.controls)])
+    above = held[np.isfinite(held) & (held > 0)]
+    return Count(int(above.min())) if len(above) else None
 
 
 def relative(change: Change) -> float:
@@ -259,22 +276,24 @@ def _headline(design: InterruptedTimeSeries, found: Answer, table: pd.DataFrame)
     how = f"{design.level:.0%} interval"
     outcome = design.outcome.replace("_", " ")
     against = (
-        "than expected without the intervention"
+        f"than expected without the {plural(len(made.interruptions), 'intervention')}"
+        if len(made.interruptions) > 1
+        else "than expected without the intervention"
         if not design.controls
         else "than expected from its own past and the control series"
     )
     if found.change.ratios:
         percent = 100 * (float(first["estimate"]) - 1)
         said = (
-            f"From {design.start} on, {outcome} was {_percent(percent)} {against}"
+            f"From {design.start} on, {outcome} was {_percent(percent)} {_over(found)}{against}"
             f" ({first['term']} {number(first['estimate'])}, {how} {number(first['conf_low'])} to"
             f" {number(first['conf_high'])}; {fitted.errors})."
         )
         said += _events(design, found, table)
     else:
-        rate = "" if design.measured_in else f" per {made.series.rhythm}"
         said = (
-            f"From {design.start} on, {outcome} was {_signed(float(first['estimate']))}{rate} {against}"
+            f"From {design.start} on, {outcome} was {_signed(float(first['estimate']))} on average"
+            f" {_over(found)}{against}"
             f" ({how} {_signed(float(first['conf_low']))} to {_signed(float(first['conf_high']))};"
             f" {fitted.errors})."
         )
@@ -288,6 +307,11 @@ def _headline(design: InterruptedTimeSeries, found: Answer, table: pd.DataFrame)
     return f"{_too_early(design, made)} So far: {said}" if too_early(design, made) else said
 
 
+def _over(found: Answer) -> str:
+    """The periods over which the mean is taken, where they are not simply all after the start."""
+    return f"over {plural(len(found.change.code), found.fitted.made.series.rhythm)} "
+
+
 def _events(design: InterruptedTimeSeries, found: Answer, table: pd.DataFrame) -> str:
     """The same as a number of events over the time after the start."""
     if found.fitted.family not in COUNTS + PROPORTIONS:
@@ -295,9 +319,8 @@ def _events(design: InterruptedTimeSeries, found: Answer, table: pd.DataFrame) -
     row = table[table["term"] == "cumulative effect"].iloc[0]
     total = float(row["estimate"])
     more = "more" if total > 0 else "fewer"
-    months = plural(int(found.fitted.made.after.sum()), found.fitted.made.series.rhythm)
     return (
-        f" Over {months} that is {number(abs(total))} {more} (interval {_signed(float(row['conf_low']))} to"
+        f" That is {number(abs(total))} {more} (interval {_signed(float(row['conf_low']))} to"
         f" {_signed(float(row['conf_high']))})."
     )
 

@@ -27,6 +27,9 @@ from qieval.numerics.series_regression import SeriesFit, bread, fit_series, scor
 from qieval.numerics.series_small_samples import kenward_roger
 from qieval.text import number
 
+LONG = 2000
+"""Beyond that many values the corrections of Kenward and Roger need gigabytes and change nothing."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inferred:
@@ -98,6 +101,12 @@ def _recommended(
     design: InterruptedTimeSeries, made: Interrupted, held: Problem, base: SeriesFit
 ) -> Inferred:
     """The treatment that keeps its level best in short series, with the reasons from the residuals."""
+    if len(held.y) > LONG:
+        reason = f"With more than {LONG:,} values the corrections for short series change nothing."
+        found_long = autoregressive(
+            replace(design, small_sample="uncorrected"), held, base, "AR errors by REML"
+        )
+        return replace(found_long, reasons=(reason,))
     season = None if design.seasonality == "none" or made.season is None else round(made.season)
     try:
         found = (
@@ -127,6 +136,11 @@ def _recommended(
         base=base,
         df_of=small.df_of if corrected else None,
     )
+
+
+def replace_small(design: InterruptedTimeSeries) -> InterruptedTimeSeries:
+    """The design without corrections for a short series."""
+    return replace(design, small_sample="uncorrected")
 
 
 def independent(held: Problem, base: SeriesFit, reasons: tuple[str, ...] = ()) -> Inferred:

@@ -12,6 +12,7 @@ from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, I
 from qieval.methods.interrupted_time_series.effects import Change, from_effects, from_path, quantile
 from qieval.methods.interrupted_time_series.errors import Inferred, inferred
 from qieval.methods.interrupted_time_series.problem import Problem, family_of, problem
+from qieval.methods.interrupted_time_series.terms import while_it_lasts
 from qieval.methods.interrupted_time_series.wandering import forecasted, wandering
 from qieval.numerics.series_regression_effects import Contrast, contrast_effects
 from qieval.numerics.series_regression_families import inverse_link
@@ -44,7 +45,7 @@ def segmented(design: InterruptedTimeSeries, made: Interrupted) -> Answer:
     found = inferred(design, made, held)
     own = everything.where(everything.own)
     t = quantile(design.level, float(found.df.min()))
-    after = made.after
+    after = made.after & while_it_lasts(design, made)
     rows = own.where(after)
     contrast = Contrast(
         factual=rows.x,

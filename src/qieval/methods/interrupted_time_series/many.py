@@ -48,6 +48,11 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
     require_columns(design, frame)
     plain = replace(design, composition=(), control_outcomes=())
     moment = frame[design.time]
+    if missing := int(moment.isna().sum()):
+        raise DataError(
+            f"time: '{design.time}' is empty in {plural(missing, 'row')}, so they have no place in time. Fill"
+            " it in, or leave those rows out."
+        )
     held = pd.DataFrame({name: _numbers(frame, name) for name in _summed(design)}, index=frame.index)
     together = held.groupby(moment, sort=True).sum(min_count=1).reset_index()
     made = regressors.parse(plain, together)

@@ -19,8 +19,8 @@ from qieval.numerics.series_regression_families import Link
 from qieval.text import listed, plural
 
 APART = 5000
-"""Periods between the end of one series and the beginning of the next when several are modelled together:
-too far for their errors to hang together."""
+"""At least that many periods from the beginning of one series to that of the next when several are modelled
+together: too far for their errors to hang together."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -172,6 +172,11 @@ def outcome(design: InterruptedTimeSeries, made: Interrupted, family: str) -> tu
     logged = design.scale == "logarithm" or (difference(design) and design.counts)
     if difference(design):
         pooled, bottom = pooled_control(design, made, family)
+        if (bottom is None) != (series.denominator is None) and not logged:
+            raise DataError(
+                "control_denominators: one of the two series is a rate and the other is not, so their"
+                " difference means nothing. Give both a denominator, or neither."
+            )
         other = _rate(pooled, bottom, design.per)
         both = (_log(y, design.outcome, made), _log(other, listed(design.controls), made))
         return (both[0] - both[1] if logged else y - other), whole
@@ -265,7 +270,7 @@ def _stacked(design: InterruptedTimeSeries, made: Interrupted, own: Problem, fou
         y=np.concatenate([own.y, other_y]),
         x=x,
         without=np.where(change, 0.0, x),
-        at=np.concatenate([own.at, own.at + APART]),
+        at=np.concatenate([own.at, own.at + max(APART, 2 * len(own.at))]),
         offset=_both(own.offset, _offset(design, made, bottom, family)),
         trials=_both(own.trials, bottom if family in PROPORTIONS else None),
         code=np.concatenate([own.code, own.code]),

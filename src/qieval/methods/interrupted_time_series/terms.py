@@ -84,8 +84,8 @@ def _interruption(
     """Where the interruption lies; problems are added to `issues` and the codes are then not meaningful."""
     shown = series.shown()
     try:
-        start = series.periods.first_at_or_after(moment)
-        inside = series.periods.inside(moment)
+        start = series.code_of(moment)
+        inside = None if str(moment) in series.names else series.periods.inside(moment)
     except ValueError as cause:
         issues.append(f"{role}: {sentence(cause)}")
         return Interruption(words=str(moment), start=0, begins=0, settled=0)
@@ -272,3 +272,14 @@ def _calendar_labels(made: Interrupted, role: str) -> pd.PeriodIndex:
             " or dates such as 2022-04, or leave this out."
         )
     return labels
+
+
+def while_it_lasts(design: InterruptedTimeSeries, made: Interrupted) -> np.ndarray:
+    """The periods over which an effect is summed: for a pulse those of any of its stretches (T,)."""
+    if design.change != "pulse":
+        return np.ones(made.series.n_periods, dtype=bool)
+    at = made.series.at
+    found: np.ndarray = np.any(
+        [(at >= item.settled) & (at < item.settled + design.lasts) for item in made.interruptions], axis=0
+    )
+    return found

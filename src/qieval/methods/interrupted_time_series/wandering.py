@@ -11,7 +11,7 @@ from qieval.interrupted import FittedSeries, Interrupted
 from qieval.methods.interrupted_time_series.design import InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.effects import Change, from_effects, from_path, quantile, shifted
 from qieval.methods.interrupted_time_series.problem import Problem, problem
-from qieval.methods.interrupted_time_series.terms import Terms, terms
+from qieval.methods.interrupted_time_series.terms import Terms, terms, while_it_lasts
 from qieval.numerics.evidence_averaging import averaged_forecast
 from qieval.numerics.series_arima import ArimaFit, fit_arima
 from qieval.numerics.series_arima_choice import choose_arima
@@ -96,7 +96,7 @@ def wandering(design: InterruptedTimeSeries, made: Interrupted) -> tuple[FittedS
     df = np.inf
     if design.small_sample == "corrected":
         df = float(max(fit.n_used - len(names) - _shape_parameters(fit), 1))
-    after = made.after
+    after = made.after & while_it_lasts(design, made)
     effects = shifted(
         whole.y[after],
         whole.x[np.ix_(after, change)],
@@ -139,7 +139,8 @@ def forecasted(design: InterruptedTimeSeries, made: Interrupted) -> tuple[Fitted
     before = made.first.begins
     y = np.where(made.used, whole.y, np.nan)
     try:
-        path = forecast_without(y, before, whole.x, model, design.level)
+        known = np.where(whole.keep[:, None], whole.x, np.nan_to_num(whole.x))
+        path = forecast_without(y, before, known, model, design.level)
     except ValueError as cause:
         raise EstimationError(
             f"model: no forecast can be made from before the start ({cause}). Use a simpler model, or a"
@@ -266,8 +267,9 @@ def _tried(fit: object, design: InterruptedTimeSeries) -> ArimaFit | StructuralF
 def _chosen(design: InterruptedTimeSeries, made: Interrupted) -> Order:
     """The order with the smallest AICc on the time before the start, which no effect can bend."""
     before = made.first.begins
-    found = regressors(replace(design, change="any"), made, ("constant",))
-    whole = problem(replace(design, change="any"), made)
+    plain = replace(design, change="any", further_starts=(), phase_in=0)
+    found = regressors(plain, made, ("constant",))
+    whole = problem(plain, made)
     y = np.where(whole.keep, whole.y, np.nan)[:before]
     season = 0 if made.season is None or design.seasonality == "none" else round(made.season)
     differences = None if design.trend == "none" else (0, 0)
