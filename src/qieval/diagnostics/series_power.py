@@ -186,6 +186,6 @@ def _words(
             text += f" (The level change is {first / level:.0%} of the mean before.)"
     if design.controls:
         text += (
-            " The control series is not in this figure; a comparison with it sees somewhat larger changes."
+            " The control series is not in this figure; a comparison sees larger changes only."
         )
     return text + " A smaller true change will often be missed: an interval around no effect proves nothing."

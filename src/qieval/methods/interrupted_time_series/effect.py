@@ -20,6 +20,8 @@ from qieval.text import Count, number, plural
 
 HORIZONS = (6, 12, 24)
 """After how many periods the effect is stated on its own, unless the design says otherwise."""
+UNEQUAL = 4.0
+"""From that ratio of mean squared residuals on, one dispersion for a series and its control misleads."""
 LARGEST_SHARE = 3.0
 """Beyond three times the expected level that level is near zero and a percentage of it means nothing."""
 
@@ -248,6 +250,7 @@ def _notes(design: InterruptedTimeSeries, found: Answer) -> tuple[str, ...]:
             f"{plural(int(made.transition.sum()), made.series.rhythm)} of phasing in from {design.start} on"
             " are left out of the model."
         )
+    notes += _unequal_scatter(fitted)
     if design.change == "any":
         notes.append(
             "The interval takes the estimated wandering of the level as known. In simulations such 95%"
@@ -256,6 +259,23 @@ def _notes(design: InterruptedTimeSeries, found: Answer) -> tuple[str, ...]:
     if too_early(design, made):
         notes.append(_too_early(design, made))
     return tuple(notes)
+
+
+def _unequal_scatter(fitted: FittedSeries) -> list[str]:
+    """A note where the series and its control vary so differently that one dispersion does not suit both."""
+    held: Any = fitted.more.get("problem")
+    base: Any = fitted.more.get("base")
+    if held is None or base is None or held.own.all():
+        return []
+    own, other = (float(np.mean(base.pearson[which] ** 2)) for which in (held.own, ~held.own))
+    if max(own, other) <= UNEQUAL * min(own, other):
+        return []
+    return [
+        f"Around the fit the series varies {number(own, 2)} and its control {number(other, 2)} (mean squared"
+        " residual), but the comparative model takes one figure for both, so the interval is too"
+        f" {'narrow' if own > other else 'wide'}. controlled_by='difference of the series' does not suppose"
+        " it."
+    ]
 
 
 def too_early(design: InterruptedTimeSeries, made: Interrupted) -> bool:
