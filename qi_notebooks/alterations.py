@@ -43,6 +43,8 @@ def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
         return _of_similar_people(design, offers)
     if isinstance(design, qe.DonorDesign):
         return _with_donors(design, offers)
+    if isinstance(design, qe.InterruptedTimeSeries):
+        return _of_one_series(design, offers)
     specs = qe.fields_of(type(design))
     time = next((name for name, spec in specs.items() if spec.role == "column" and spec.kind == "time"), None)
     periods = offers.periods(getattr(design, time)) if time is not None else []
@@ -105,6 +107,60 @@ def _of_similar_people(design: qe.CohortDesign, offers: Offers) -> list[Alterati
     if 0 < len(outcomes) <= MOST_OUTCOMES:
         found.append(Alteration("outcome", outcomes, False))
     return found
+
+
+IN_SERIES: Mapping[str, tuple[Any, ...]] = {
+    "change": ("level", "slope", "level and slope"),
+    "phase_in": (0, 1, 3, 6),
+    "lag": (0, 1, 3),
+    "trend": ("none", "linear", "quadratic", "spline"),
+    "seasonality": ("none", "harmonics", "one per season"),
+    "harmonics": (1, 2, 3),
+    "inference": ("independent errors", "Newey-West", "AR errors by REML"),
+    "family": ("gaussian", "quasi-poisson", "negative binomial"),
+}
+"""What other analysts might have chosen for one interrupted series, by field."""
+SERIES_ASKED = ("phase_in", "trend", "seasonality")
+"""Fields of one interrupted series worth altering without being asked, beside its start."""
+COUNTED = ("quasi-poisson", "negative binomial")
+"""Families of counts; their errors are not autoregressive."""
+
+
+def _of_one_series(design: qe.InterruptedTimeSeries, offers: Offers) -> list[Alteration]:
+    """Other starts, forms of the change, trends and seasons; with and without control series.
+
+    Choices that mean nothing in this design are left out: harmonics without a season of harmonics, families
+    of counts for what is no count, a season where the periods have none.
+    """
+    periods, specs = offers.periods(design.time), qe.fields_of(type(design))
+    found = [Alteration("start", _periods("start", specs["start"], design.start, periods), True)]
+    for name, values in IN_SERIES.items():
+        others = tuple(
+            item for item in values if item != getattr(design, name) and _makes_sense(design, name, item)
+        )
+        found.append(Alteration(name, others, name in SERIES_ASKED))
+    if design.controls:
+        found.append(Alteration("controls", ((),), True))
+    early = periods[: _before(design.start, periods)]
+    shorter = _periods("first_period", specs["first_period"], None, early)
+    found.append(Alteration("first_period", shorter, False))
+    found.append(Alteration("last_period", _late(design.start, periods), False))
+    return [item for item in found if item.values]
+
+
+def _makes_sense(design: qe.InterruptedTimeSeries, name: str, value: Any) -> bool:
+    """Whether a value of a field says anything in a design."""
+    if name == "harmonics":
+        return design.seasonality == "harmonics"
+    if name == "seasonality":
+        return value == "none" or design.seasonality != "none" or bool(design.season_length)
+    if name == "inference":
+        return design.family == "gaussian" or value in ("independent errors", "Newey-West")
+    if name == "family":
+        return design.counts and value in COUNTED
+    if name == "change":
+        return design.change in IN_SERIES["change"]
+    return True
 
 
 WITH_DONORS: Mapping[str, tuple[Any, ...]] = {

@@ -10,17 +10,21 @@ import pandas as pd
 
 import qieval as qe
 from qi_notebooks import look, presets
-from qi_notebooks.form import Form
+from qi_notebooks.chart_form import ChartForm, design_of
+from qi_notebooks.form import WAIT, Form
+from qi_notebooks.later import Later
 from qi_notebooks.steps import Step, steps_of
 from qi_notebooks.study import Source, Study, replay
 
 QUICK = 0.1
 """Seconds of quiet after which a setting counts as tried: balance follows a slider while it is moved."""
+PATIENT = 1.5
+"""The same until the whole estimate is made again where a quick one was shown at once."""
 
 
 class App:
     """A guided study: Question, Data, Design checks, (Choose,) Lock, Estimate, Assumptions,
-    Sensitivity, Report.
+    Sensitivity, Report. An improvement chart: Measure, Data, Chart, Signals, Checks, More views, Report.
 
     method: a method of the catalogue. data: 'example:NAME', the path of a file, a table or an Extract.
     choices: values of fields of the design; None means: propose. Displaying the app shows all steps;
@@ -43,17 +47,21 @@ class App:
         self.interactive = interactive
         self.study = Study(method)
         self.busy = False
+        self._missed = False
         self._source = data
         self._choices = {name: held for name, held in choices.items() if held is not None}
         made = [step(self, at) for at, step in enumerate(steps_of(self.study.method.design), start=1)]
         self._steps = {step.name.lower(): step for step in made}
+        self._live = self._steps.get("choose") or self._steps.get("chart")
+        self._found = self._steps.get("estimate") or self._steps["signals"]
         if not interactive:
             self._design_without_form()
             return
-        self.form = Form(self.study.method.design)
-        if "choose" in self._steps:
-            self.form.observe(self._settings_tried, self.form.sections["choose"].names, QUICK)
-        self.form.observe(self._form_changed)
+        self.form = (ChartForm if self.study.improvement else Form)(self.study.method.design)
+        if self._live is not None:
+            section = self.form.sections["choose"]
+            self.form.observe(self._settings_tried, (*section.again, *section.names), QUICK)
+        self.form.observe(self._form_changed, wait=PATIENT if self.study.one_series else WAIT)
         self.attempt(self._steps["data"], self._begin)
 
     @property
@@ -119,7 +127,7 @@ class App:
         self.form.offer(data)
         self.form.set(**presets.known(self.study.source, self.form.specs), **(values or {}))
         self.form.propose()
-        self._form_changed()
+        self._take_design()
 
     def _design_without_form(self) -> None:
         """Read the data and make the design from the choices and the proposals."""
@@ -135,7 +143,7 @@ class App:
             for name, spec in specs.items()
             if spec.role in ("column", "value") and not spec.optional
         }
-        self.study.revise(self.study.method.design(**{**required, **values}))
+        self.study.revise(design_of(self.study.method.design, {**required, **values}))
 
     def attempt(self, step: Step, action: Callable[[], None], *, quick: bool = False) -> None:
         """Do something for a step; whatever goes wrong is told there in words, and all steps follow.
@@ -151,6 +159,17 @@ class App:
         with nullcontext() if quick else step.working():
             step.say(self._outcome(action))
         self.busy = False
+        if self._missed:
+            self._missed = False
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Show what was changed while something else was being done, and estimate it after a pause."""
+        if self._live is None or self.study.data is None:
+            return
+        self.attempt(self._live, self._take_design, quick=True)
+        if self.study.begun and not self._is_taken():
+            Later(self._form_changed, PATIENT)()
 
     def _outcome(self, action: Callable[[], None]) -> str:
         """Do it, and return what the user has to be told; nothing when all went well."""
@@ -176,15 +195,17 @@ class App:
         if self.study.data is None:
             return
         if self.busy:
+            self._missed = True
             self._take_design()
             return
         if not self._is_taken():
-            self.attempt(self._steps["estimate" if self.study.begun else "data"], self._take_and_estimate)
+            self.attempt(self._found if self.study.begun else self._steps["data"], self._take_and_estimate)
 
     def _settings_tried(self) -> None:
         """A changed setting of 'Choose' shows there at once; an estimate waits for a longer pause."""
-        if self.study.data is not None and not self.busy:
-            self.attempt(self._steps["choose"], self._take_design, quick=True)
+        self._missed = self._missed or self.busy
+        if self.study.data is not None and not self.busy and self._live is not None:
+            self.attempt(self._live, self._take_design, quick=True)
 
     def _is_taken(self) -> bool:
         """Whether the study stands as the form says, so that nothing is left to do."""

@@ -7,6 +7,12 @@ from typing import Any
 import qieval as qe
 from qi_notebooks import look, presets
 
+AIM = "What do you want?"
+AIMS = ("evaluate a change: did it work?", "follow a measure over time: has something changed?")
+FOLLOW = (
+    "An improvement chart says that something changed, or that chance alone would explain what you see. It "
+    "does not say why, so it never tells that a change worked; come back here when you want to know that."
+)
 UNSURE = "not sure"
 ANSWERS = ("yes", "no", UNSURE)
 
@@ -30,9 +36,17 @@ QUESTIONS: Mapping[str, Ask] = {
         "Without earlier measurements nobody can see whether the groups were moving in parallel.",
     ),
     "long before": Ask(
-        "Was it recorded for a long time before: ten periods at least (months, quarters or years), better "
-        "twenty or more?",
+        "Was the outcome recorded for a long time before: ten periods at least (months, quarters or years), "
+        "better twenty or more?",
         "Over a short time before the change a mix of places fits by chance, and what it predicts is biased.",
+    ),
+    "long after": Ask(
+        "Was it recorded for several periods after the change: three at the very least, better a dozen?",
+        "With a few values after the change nobody can tell an effect from the ups and downs of a series.",
+    ),
+    "nothing else": Ask(
+        "Do you know that nothing else which moves the outcome happened around the start of the change?",
+        "One series cannot tell two things apart that happened at the same time.",
     ),
     "one place": Ask(
         "Did one place (a hospital, a region) or a few get the change, while at least ten others did not?",
@@ -49,8 +63,8 @@ QUESTIONS: Mapping[str, Ask] = {
         "which misleads when effects grow with time.",
     ),
     "same measure": Ask(
-        "Was the outcome recorded in the same way all the time, in both groups?",
-        "A change of recording in one group looks like an effect.",
+        "Was the outcome recorded in the same way all the time (in both groups, where there are two)?",
+        "A change of recording looks like an effect.",
     ),
     "people": Ask(
         "Do your data hold many people (or organisations) without the change, whose characteristics from "
@@ -71,6 +85,7 @@ _EVERY: Mapping[str, tuple[str, ...]] = {
     "synthetic_difference_in_differences": ("comparison", "long before", "same measure"),
     "generalised_synthetic_control": ("comparison", "long before", "same measure"),
     "micro_synthetic_control": ("comparison", "before", "many small", "one start", "same measure"),
+    "interrupted_time_series": ("long before", "long after", "nothing else", "same measure"),
     "matching": _SIMILAR,
     "genetic_matching": _SIMILAR,
     "weighting": _SIMILAR,
@@ -81,6 +96,10 @@ CAUTIONS: Mapping[tuple[str, str], str] = {
     ("difference_in_differences", "one place"): (
         "With one treated place or a few its interval is not to be trusted, and the plain mean of the others "
         "may be a poor guide: look at synthetic control first."
+    ),
+    ("interrupted_time_series", "comparison"): (
+        "You have a group that did not get the change: use it, as a control series here, or in a design that "
+        "compares. One series alone cannot exclude that something else happened."
     ),
 }
 """What has to be said of a method that fits when a question is answered 'yes', by stem and question."""
@@ -158,10 +177,17 @@ class Examples:
 
 
 class Chooser:
-    """The questions as widgets, with the advice below and a link to the notebook of the method."""
+    """The questions as widgets, with the advice below and a link to the notebook of the method.
+
+    The first question parts two tracks: who only follows a measure is asked nothing else.
+    """
 
     def __init__(self) -> None:
         import ipywidgets as widgets
+
+        self._aim = widgets.ToggleButtons(options=AIMS, value=AIMS[0], description=AIM)
+        self._aim.add_class("qi-control")
+        self._aim.observe(lambda _change: self._advise(), names="value")
 
         self._asked = {
             key: widgets.ToggleButtons(options=ANSWERS, value=UNSURE, description=ask.words)
@@ -172,13 +198,28 @@ class Chooser:
             held.observe(lambda _change: self._advise(), names="value")
         self._advice = look.text()
         self._links = {stem: look.link() for stem in NEEDS}
-        inside = widgets.VBox([*self._asked.values(), self._advice, *self._links.values()])
+        self._questions = widgets.VBox([*self._asked.values()])
+        self._chart = look.link()
+        parts = [self._aim, self._questions, self._advice, self._chart, *self._links.values()]
+        inside = widgets.VBox(parts)
         inside.add_class("qi-body")
         self.widget = widgets.VBox([look.text(f"<style>{look.STYLE}</style>"), inside])
         self.widget.add_class("qi-step")
         self._advise()
 
     def _advise(self) -> None:
+        follows = self._aim.value == AIMS[1]
+        self._questions.layout.display = "none" if follows else None
+        look.show_link(
+            self._chart,
+            "improvement_charts.ipynb" if follows else "",
+            "Open the notebook: Improvement charts",
+        )
+        if follows:
+            self._advice.value = look.note(FOLLOW)
+            for place in self._links.values():
+                look.show_link(place)
+            return
         advice = advise({key: held.value for key, held in self._asked.items()})
         self._advice.value = described(advice)
         for stem, place in self._links.items():

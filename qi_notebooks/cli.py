@@ -83,8 +83,14 @@ def methods() -> None:
     """List the methods and the questions they answer."""
     import qieval as qe
 
-    for entry in qe.CATALOGUE:
-        typer.echo(_entry(entry.stem, [entry.title, entry.question, f"Source: {entry.source}"]))
+    tracks = {
+        "TO EVALUATE A CHANGE: DID IT WORK?": qe.CATALOGUE,
+        "TO FOLLOW A MEASURE: HAS SOMETHING CHANGED? (NOT WHY)": qe.CHARTS,
+    }
+    for track, entries in tracks.items():
+        typer.echo(f"{track}\n")
+        for entry in entries:
+            typer.echo(_entry(entry.stem, [entry.title, entry.question, f"Source: {entry.source}"]))
     typer.echo("Start a study with: qieval new METHOD --data FILE")
 
 

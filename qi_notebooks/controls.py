@@ -3,7 +3,7 @@
 # What the methods of each class promise is said once, in Control.
 # ruff: noqa: D102
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -117,6 +117,29 @@ class PeriodControl(ColumnControl):
         return [("(all)" if spec.optional else CHOOSE, None), *((str(item), item) for item in offered)]
 
 
+class SteppedPeriodControl(PeriodControl):
+    """One of the observed periods, with buttons that go to the one before and the one after."""
+
+    def __init__(self, name: str, spec: Any) -> None:
+        super().__init__(name, spec)
+        buttons = []
+        for words, step in (("◀ earlier", -1), ("later ▶", 1)):
+            button = widgets.Button(
+                description=words, tooltip=f"{label(name)}: one period {words.strip('◀▶ ')}"
+            )
+            button.on_click(lambda _button, step=step: self._move(step))
+            buttons.append(button)
+        row = widgets.HBox(buttons)
+        row.add_class("qi-actions")
+        self.widget.children = (self.inner, row, self.help, self.message)
+
+    def _move(self, step: int) -> None:
+        """To a neighbouring period, where there is one."""
+        at = self.inner.index + step
+        if 0 < at < len(self.inner.options):
+            self.inner.index = at
+
+
 class TicksControl(Control):
     """Several of what the data offer: a list of boxes to tick."""
 
@@ -173,6 +196,24 @@ class ChoiceControl(Control):
     def __init__(self, name: str, spec: Any) -> None:
         super().__init__(name, spec, widgets.Dropdown(options=spec.choices, description=label(name)))
 
+    def offer(self, offered: Sequence[Any]) -> None:
+        """Change the words; a value that is no longer among them becomes the first."""
+        if tuple(offered) == tuple(self.inner.options):
+            return
+        held = self.inner.value
+        self._quiet = True
+        self.inner.options = tuple(offered)
+        self.inner.value = held if held in offered else offered[0]
+        self._quiet = False
+
+
+class WordedChoiceControl(Control):
+    """One of a few things that are told in more words than a design uses for them."""
+
+    def __init__(self, name: str, spec: Any, words: Mapping[str, str]) -> None:
+        options = [(said, held) for held, said in words.items()]
+        super().__init__(name, spec, widgets.Dropdown(options=options, description=label(name)))
+
 
 class NumberControl(Control):
     """A number within limits: a slider for short ranges of whole numbers, else a box to type in."""
@@ -203,6 +244,18 @@ class SliderControl(Control):
     def set(self, held: Any) -> None:
         self.inner.max = max(self.inner.max, held)
         self.inner.value = held
+
+
+class WholeSliderControl(Control):
+    """A whole number that is tried out: a slider that reports while it is moved, up to `most` or to what a
+    design holds."""
+
+    def __init__(self, name: str, spec: Any, most: int) -> None:
+        super().__init__(name, spec, widgets.IntSlider(min=int(spec.low), max=most, description=label(name)))
+
+    def set(self, held: Any) -> None:
+        self.inner.max = max(self.inner.max, int(held))
+        self.inner.value = int(held)
 
 
 class TextControl(Control):

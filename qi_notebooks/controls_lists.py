@@ -70,6 +70,13 @@ BY_COLUMN: Mapping[str, Headings] = {
     "not_donors": Headings("Unit", "Why it is no donor", "it merged with its neighbour in 2018", empty=True),
 }
 """Fields whose headings are columns of the data, or units."""
+BY_PERIOD: Mapping[str, Headings] = {
+    "left_out": Headings(
+        "Period, or 'first to last'", "Why it is left out", "the ward was closed", empty=True
+    ),
+    "rebase": Headings("First period of the new lines", "Why", "a new way of counting", empty=True),
+}
+"""Fields whose headings are periods, each with a reason."""
 
 
 class ListControl(Control):
@@ -82,6 +89,7 @@ class ListControl(Control):
     headings = EVENTS
 
     def __init__(self, name: str, spec: Any) -> None:
+        self.headings = BY_PERIOD.get(name, self.headings)
         self._changed: Callable[[], None] = nothing
         self._rows: list[Any] = []
         self._list = widgets.VBox()

@@ -10,8 +10,11 @@ from qi_notebooks.controls import (
     NumberControl,
     PeriodControl,
     SliderControl,
+    SteppedPeriodControl,
     TextControl,
     TicksControl,
+    WholeSliderControl,
+    WordedChoiceControl,
 )
 from qi_notebooks.controls_lists import (
     BY_COLUMN,
@@ -33,7 +36,7 @@ BY_ROLE: dict[str, Callable[[str, Any], Control]] = {
     "text": TextControl,
     "texts": ListControl,
 }
-TICKED = ("covariates", "baseline_covariates")
+TICKED = ("covariates", "baseline_covariates", "controls")
 """Fields that usually hold many columns, so that all are shown with a box each."""
 SLIDERS: Mapping[str, tuple[float, float]] = {
     "caliper": (2, 0.01),
@@ -43,12 +46,45 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
 """Numbers that are tried out: the end of the slider and its step."""
 
 
-def control(name: str, spec: Any, prompts: Mapping[str, str]) -> Control:
-    """The control for a field. `prompts` are the headings that a field of words has, if they are given."""
+WHOLE_SLIDERS: Mapping[str, int] = {"lag": 12, "phase_in": 12}
+"""The same for whole numbers: the end of the slider."""
+
+
+RUN = "run"
+"""How the run chart, which is a design of its own, is called among the kinds of charts."""
+KINDS: Mapping[str, str] = {
+    "chosen from the data": "chosen from the data",
+    RUN: "run: values around the median",
+    "i": "I: one measurement a period",
+    "mr": "MR: change to the next one",
+    "xbar": "X-bar: means of several a period",
+    "s": "S: spread of several a period",
+    "p": "P: how many out of a number",
+    "p'": "P': same, thousands (Laney)",
+    "u": "U: events per exposure",
+    "u'": "U': same, thousands (Laney)",
+    "c": "C: counts, equal exposures",
+    "g": "G: days between rare events",
+    "t": "T: time between rare events",
+}
+"""The charts in words, by what a design calls them."""
+
+
+def control(name: str, spec: Any, prompts: Mapping[str, str], *, stepped: bool = False) -> Control:
+    """The control for a field. `prompts` are the headings that a field of words has, if they are given.
+
+    stepped: whether a period can be moved one by one.
+    """
     if prompts:
         return ArgumentsControl(name, spec, prompts)
     if name in SLIDERS:
         return SliderControl(name, spec, *SLIDERS[name])
+    if name in WHOLE_SLIDERS:
+        return WholeSliderControl(name, spec, WHOLE_SLIDERS[name])
+    if name == "kind":
+        return WordedChoiceControl(name, spec, KINDS)
+    if stepped:
+        return SteppedPeriodControl(name, spec)
     if name in TICKED:
         return TicksControl(name, spec)
     if name in BY_COLUMN:

@@ -41,7 +41,8 @@ class Form:
         untestable = [item for item in qe.method_of(design_class).assumptions if not item.testable]
         prompts = {"arguments": {item.name: item.prompt for item in untestable}}
         self.controls: dict[str, Control] = {
-            name: control(name, spec, prompts.get(name, {})) for name, spec in self.specs.items()
+            name: control(name, spec, prompts.get(name, {}), stepped=name in layout.stepped(design_class))
+            for name, spec in self.specs.items()
         }
         self.offers: Offers | None = None
         self._quiet = False
@@ -112,7 +113,7 @@ class Form:
     def design(self) -> qe.Design:
         """The design. DesignError, shown beside the fields too, when they are empty or contradict others."""
         try:
-            made = self.design_class(**self.values())
+            made = self._made()
             self._require_columns(made)
         except qe.QievalError as problem:
             self.complain(problem)
@@ -120,10 +121,14 @@ class Form:
         self.complain(None)
         return made
 
+    def _made(self) -> qe.Design:
+        """The design as the fields say, whatever columns the data have."""
+        return self.design_class(**self.values())
+
     def holds(self, design: qe.Design) -> bool:
         """Whether the form says just what a design says."""
         try:
-            return self.design_class(**self.values()) == design
+            return self._made() == design
         except qe.QievalError:
             return False
 
@@ -149,7 +154,8 @@ class Form:
     @property
     def question(self) -> Any:
         """The fields that belong to the question, without the arguments."""
-        return _grid(self._of_step("question", skip="arguments"))
+        later = (*self.sections["choose"].names,) if "choose" in self.sections else ()
+        return _grid([held for held in self._of_step("question", skip="arguments") if held.name not in later])
 
     @property
     def arguments(self) -> Any:
@@ -162,7 +168,12 @@ class Form:
 
     def shown(self, name: str) -> Any:
         """The fields of a section that are shown at once."""
-        return self._grid_of(self.sections[name].shown)
+        section = self.sections[name]
+        return self.fields(*section.again, *section.shown)
+
+    def fields(self, *names: str) -> Any:
+        """Some fields side by side; a field may be shown in several places."""
+        return self._grid_of(names)
 
     def folded(self, name: str) -> Any:
         """The fields of a section that are folded away, under their titles."""

@@ -44,9 +44,21 @@ NAMES: dict[str, tuple[str, ...]] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "similar_intervention": ("similar_intervention", "similar", "own_programme"),
     "spillover": ("spillover", "neighbour", "neighbours", "neighbouring", "contaminated"),
+    "denominator": (
+        "denominator",
+        "bed_days",
+        "population",
+        "list_size",
+        "attendances",
+        "discharges",
+        "admissions",
+        "cases",
+        "exposure",
+        "total",
+    ),
     "first_treated": ("first_treated", "pilot_start", "treated_from", "adopted", "adoption", "since"),
 }
-"""The same for roles of designs with donors that are worth a look even though they may stay empty."""
+"""The same for roles that are worth a look even though they may stay empty."""
 
 BEFOREHAND = (
     "age",
@@ -113,6 +125,8 @@ def also(design: type[qe.Design]) -> tuple[str, ...]:
     """
     if layout.makes_groups_alike(design):
         return ("covariates",)
+    if issubclass(design, qe.SeriesDesign):
+        return ("denominator",)
     names = qe.fields_of(design)
     starts = () if "several" in names or "match_on" in names else ("first_treated",)
     flags = ("similar_intervention", "spillover", *starts)

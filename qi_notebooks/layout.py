@@ -10,10 +10,14 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Section:
-    """Fields that are asked for together: `shown` at once, `folded` under titles."""
+    """Fields that are asked for together: `shown` at once, `folded` under titles.
+
+    `again`: fields of an earlier section that are shown here once more, before the others.
+    """
 
     shown: Names
     folded: Mapping[str, Names] = field(default_factory=dict)
+    again: Names = ()
 
     @property
     def names(self) -> Names:
@@ -81,6 +85,46 @@ FOLDED_CHOICES: Mapping[str, Names] = {
 }
 MORE = "More settings (all have defaults)"
 
+SERIES: Names = ("outcome", "denominator", "per", "time", "start", "measured_in")
+FOLDED_SERIES: Mapping[str, Names] = {
+    "Periods to leave out, and the stretch of time (optional)": ("left_out", "first_period", "last_period"),
+    "Other things that move the outcome, later interruptions (optional)": (
+        "covariates",
+        "days_in_period",
+        "easter",
+        "further_starts",
+    ),
+    "For the checks: when the effect is due, what cannot change, who is counted (optional)": (
+        "expected_within",
+        "control_outcomes",
+        "composition",
+    ),
+}
+MOVED: Names = ("start", "lag", "phase_in")
+"""What is moved after the estimate to see how much hangs on the date."""
+TRIED_IN_SERIES: Names = ("lag", "phase_in", "change", "trend", "seasonality", "controls")
+FOLDED_MODEL: Mapping[str, Names] = {
+    "More on trend and season": ("trend_df", "harmonics", "season_df", "season_length"),
+    "More on the change": ("phase_in_as", "slope_from", "lasts", "half_life", "horizons"),
+    "More on control series": ("control_denominators", "controlled_by"),
+    "What kind of outcome it is": ("family", "scale"),
+    "How uncertainty is found": ("inference", "lag_rule", "lags", "small_sample", "ar_order"),
+    "Other models: a level that wanders by itself": ("model", "arima", "level_moves", "season_moves"),
+}
+
+MEASURE: Names = ("outcome", "denominator", "per", "time", "better", "measured_in")
+FOLDED_MEASURE: Mapping[str, Names] = {
+    "Target, kind of measure (optional)": ("target", "measure"),
+    "Rare events, and the stretch of time (optional)": ("intervals", "first_period", "last_period"),
+}
+DRAWN: Names = ("kind", "rules", "baseline_until")
+FOLDED_CHART: Mapping[str, Names] = {
+    "Tests of change and other happenings: numbered on the chart": ("events",),
+    "New lines from a declared date on": ("rebase",),
+    "Points that are drawn but not used": ("left_out",),
+    "How the limits are computed": ("limits_as", "screen_moving_ranges"),
+}
+
 
 def makes_groups_alike(design: type[qe.Design]) -> bool:
     """Whether a design compares similar people, so that its balance is settled before an outcome is seen."""
@@ -93,10 +137,20 @@ def has_donors(design: type[qe.Design]) -> bool:
     return issubclass(design, qe.DonorDesign)
 
 
+def follows_a_measure(design: type[qe.Design]) -> bool:
+    """Whether a design draws a chart that says that something changed, and compares with nothing."""
+    return issubclass(design, (qe.RunChart, qe.ControlChart))
+
+
+def stepped(design: type[qe.Design]) -> Names:
+    """Periods that are moved one by one."""
+    return ("start",) if issubclass(design, qe.InterruptedTimeSeries) else ()
+
+
 def sections(design: type[qe.Design]) -> dict[str, Section]:
     """The sections of a design in which something is tried out, or that has donors: 'data', 'choose' and
-    'outcome', as far as it has them. With the fields of the question they hold every field once. Empty for
-    other designs.
+    'outcome', as far as it has them. With the fields of the question they hold every field once; a chart has
+    its events in the section 'choose'. Empty for other designs.
 
     >>> sections(qe.Weighting)["choose"].shown
     ('method', 'estimand', 'truncate', 'trim')
@@ -105,6 +159,11 @@ def sections(design: type[qe.Design]) -> dict[str, Section]:
     """
     if makes_groups_alike(design):
         return _of_people(design)
+    if follows_a_measure(design):
+        return _of_one(design, Section(MEASURE, FOLDED_MEASURE), Section(DRAWN, FOLDED_CHART))
+    if issubclass(design, qe.SeriesDesign):
+        tried = Section(TRIED_IN_SERIES, FOLDED_MODEL, again=("start",))
+        return _of_one(design, Section(SERIES, FOLDED_SERIES), tried)
     return _of_donors(design) if has_donors(design) else {}
 
 
@@ -118,6 +177,16 @@ def _of_donors(design: type[qe.Design]) -> dict[str, Section]:
     if tried:
         return {"data": data, "choose": Section(tried, rest)}
     return {"data": Section(PLACES, {**data.folded, **rest})}
+
+
+def _of_one(design: type[qe.Design], data: Section, tried: Section) -> dict[str, Section]:
+    """The sections of one series: what is measured, and what is tried out; the rest is folded away."""
+    fields = qe.fields_of(design)
+    known = Section(data.shown, _there(data.folded, fields))
+    apart = _there(tried.folded, fields)
+    taken = {*known.names, *tried.names, *QUESTION}
+    rest = {**apart, MORE: tuple(name for name in fields if name not in taken)}
+    return {"data": known, "choose": Section(tried.shown, rest, tried.again)}
 
 
 def _there(folded: Mapping[str, Names], fields: Mapping[str, object]) -> dict[str, Names]:

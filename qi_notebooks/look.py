@@ -12,6 +12,8 @@ DPI = 110
 MARKS = {"done": "✓ done", "open": "● open", "waiting": "… waiting"}
 """A sign and a word for each state of a step, so that colour never carries the meaning alone."""
 
+BAND = "Improvement chart: something changed, or not; it does not say why"
+
 STYLE = (Path(__file__).parent / "look.css").read_text(encoding="utf-8")
 
 
@@ -45,6 +47,11 @@ def head(number: int, title: str, state: str) -> str:
         f"<div class='qi-head' role='heading' aria-level='3'><span class='qi-number'>{number}</span>"
         f"<span>{said}</span><span class='qi-state'>{MARKS[state]}</span></div>"
     )
+
+
+def band() -> str:
+    """What every step of an improvement chart says of itself."""
+    return f"<div class='qi-band'>{qe.markup.escape(BAND)}</div>"
 
 
 def note(said: str) -> str:

@@ -10,6 +10,8 @@ import qieval as qe
 from qi_notebooks import guess, headless, lab, parameters
 
 DATA = "data"
+IMPROVEMENT = "improvement_charts"
+"""The one template of all charts; as a method it stands for the control chart."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,24 @@ class NewStudy:
 
 
 def create(method: str, *, data: Path | None = None, out: Path | None = None) -> NewStudy:
-    """Write a study notebook for a method of the catalogue and fill in what can be told from the data.
+    """Write a study notebook for a method or for improvement charts, and fill in what the data tell.
 
     out: the new notebook, by default named after the method, in the current folder; a file that exists is
     never overwritten. data: a file that `qe.data.read` reads; its columns are matched to the roles of the
     design. Raises QievalError for an unknown method, a file that exists, or data that cannot be read.
     """
-    entry = qe.method_named(method)
+    charts = method.lower() == IMPROVEMENT
+    entry = qe.method_named("control_chart" if charts else method)
     notebook = headless.read(template(entry.stem))
-    target = out if out is not None else Path(f"{entry.stem}.ipynb")
+    target = out if out is not None else Path(f"{IMPROVEMENT if charts else entry.stem}.ipynb")
     _refuse_bad_target(target)
     known = parameters.known(notebook)
     filled: dict[str, Any] = {}
     if data is not None:
         columns = qe.data.describe(qe.data.read(data))
         filled = {DATA: _written_path(data, target), **guess.roles(entry.design, columns)}
+    if entry.design is qe.RunChart:
+        filled["kind"] = "run"
     filled = {name: value for name, value in filled.items() if name in known}
     parameters.rewrite(notebook, filled)
     nbformat.write(notebook, target)
@@ -46,8 +51,9 @@ def create(method: str, *, data: Path | None = None, out: Path | None = None) ->
 
 
 def template(stem: str) -> Path:
-    """The template of a method. Raises QievalError when the method has none."""
-    path = lab.TEMPLATES / f"{stem}.ipynb"
+    """The template of a method; charts share one. Raises QievalError when the method has none."""
+    shared = stem in [method.stem for method in qe.CHARTS]
+    path = lab.TEMPLATES / f"{IMPROVEMENT if shared else stem}.ipynb"
     if not path.is_file():
         raise qe.QievalError(
             f"method: '{stem}' has no template notebook; use it from Python (see qieval methods)."

@@ -17,6 +17,8 @@ COVARIATE_FIELDS = ("categories", "squares", "mahalanobis_on", "measured", "cutp
 """Fields that choose among the covariates."""
 UNIT_FIELDS = ("donors", "not_donors")
 """Fields that choose among the untreated units."""
+HORIZONS = (1, 3, 6, 12, 18, 24, 36, 48, 60)
+"""Numbers of periods after the start at which an effect can be stated."""
 AFTERWARDS = ("outcome", "person_time", "person")
 """Fields whose columns are no characteristics from before."""
 
@@ -113,15 +115,26 @@ class FieldOffers:
             return self._offers.columns(spec.kind)
         if spec.role == "columns" or name == "calipers":
             kind = "numeric" if name == "calipers" else spec.kind
-            return [column for column in self._offers.columns(kind) if column not in self._taken]
+            # One population can be the denominator of several series.
+            below = [] if name == "control_denominators" else [self._held("denominator")]
+            return [column for column in self._offers.columns(kind) if column not in [*self._taken, *below]]
         if spec.role == "value":
             return self._offers.periods(self._held(self._time))
+        if name == "further_starts":
+            return self._after_the_start()
+        if name == "horizons":
+            return HORIZONS
         return self._groups(name) if spec.role == "values" and name.endswith("_groups") else None
 
     def _characteristics(self) -> list[str]:
         """Numbers that may be shared with donors, the outcome before the start among them."""
         rows = [self._held(name) for name in ("unit", "time", "treated")]
         return [column for column in self._offers.columns("numeric") if column not in rows]
+
+    def _after_the_start(self) -> list[int | str]:
+        periods = self._offers.periods(self._held(self._time))
+        start = self._held("start")
+        return periods[periods.index(start) + 1 :] if start in periods else []
 
     def _groups(self, name: str) -> list[Any]:
         organisations = self._held("units_are") == "organisations"

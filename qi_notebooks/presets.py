@@ -5,6 +5,8 @@ from typing import Any
 
 import qieval as qe
 
+CHART_FIELDS = {"better", "rebase"}
+"""Fields that only charts have."""
 EXAMPLE = "example:"
 """How a shipped example is named where a file's path could stand: 'example:pilot'."""
 
@@ -89,6 +91,48 @@ PRESETS: dict[str, dict[str, Any]] = {
         "per": 1000,
     },
     "one_hospital": _ONE_HOSPITAL,
+    "urgent_care_line": {
+        "question": "Did the urgent care line reduce emergency admissions?",
+        "events": {"2021-10": "a walk-in centre nearby began to open on Sundays"},
+        "outcome": "outcome",
+        "denominator": "denominator",
+        "per": 10_000,
+        "time": "month",
+        "start": "2022-01",
+        "measured_in": "emergency admissions per 10,000 people a month",
+        "change": "level",
+        "seasonality": "harmonics",
+    },
+    "sicily": {
+        "question": "Did the ban on smoking in public places reduce acute coronary events?",
+        "outcome": "coronary_events",
+        "denominator": "standardised_population",
+        "per": 100_000,
+        "time": "month",
+        "start": "2005-01",
+        "measured_in": "acute coronary events per 100,000 people a month",
+        "change": "level",
+        "seasonality": "harmonics",
+    },
+    "seat_belts": {
+        "question": "Did the law on seat belts reduce deaths and serious injuries of drivers?",
+        "outcome": "drivers_killed_or_injured",
+        "time": "month",
+        "start": "1983-02",
+        "measured_in": "drivers killed or seriously injured a month",
+        "change": "level",
+        "seasonality": "one per season",
+    },
+    "tobacco_control": {
+        "question": "Did California's tobacco control programme of 1989 reduce sales of cigarettes?",
+        "outcome": "cigsale",
+        "unit": "state",
+        "time": "year",
+        "treated": "california",
+        "start": 1989,
+        "measured_in": "packets per person a year",
+        "units_are": "organisations",
+    },
     "organ_donations": {
         "question": "Did asking for an active choice change how many people register as organ donors?",
         "outcome": "Rate",
@@ -113,6 +157,28 @@ PRESETS: dict[str, dict[str, Any]] = {
     "nsw": _NSW,
     "nsw_cps": _NSW,
 }
+
+CHARTS: dict[str, dict[str, Any]] = {
+    "ward_falls": {
+        "question": "How many patients fall on the ward, for every 1,000 bed days?",
+        "events": {"2022-06": "huddle every morning", "2022-09": "non-slip socks for everybody"},
+        "outcome": "falls",
+        "denominator": "bed_days",
+        "per": 1000,
+        "time": "month",
+        "better": "lower",
+        "measured_in": "falls per 1,000 bed days",
+        "measure": "outcome",
+    },
+    "seat_belts": {
+        "question": "How many drivers are killed or seriously injured a month?",
+        "outcome": "drivers_killed_or_injured",
+        "time": "month",
+        "better": "lower",
+        "measured_in": "drivers killed or seriously injured a month",
+    },
+}
+"""The same for charts, which follow a measure and ask no question of evaluation."""
 
 
 def suited(title: str) -> list[str]:
@@ -139,5 +205,7 @@ def known(source: object, fields: Iterable[str]) -> dict[str, Any]:
     """
     if not isinstance(source, str) or not source.startswith(EXAMPLE):
         return {}
-    held = PRESETS.get(source.removeprefix(EXAMPLE), {})
-    return {name: item for name, item in held.items() if name in set(fields)}
+    wanted = set(fields)
+    presets = CHARTS if wanted >= CHART_FIELDS else PRESETS
+    held = presets.get(source.removeprefix(EXAMPLE), {})
+    return {name: item for name, item in held.items() if name in wanted}

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 import qieval as qe
-from qi_notebooks import guess, presets
+from qi_notebooks import guess, layout, presets
 
 FORMAT = 1
 """The version of the file that `save_choices` writes."""
@@ -34,8 +34,10 @@ class Study:
     None until their step is done. `open_lock` is True once the user has decided to go on without a protocol;
     `begun` once anything has been estimated. `trial` is who would be compared and how alike they would be,
     for designs that make groups alike, or the weights of donors and how they fit before the start; it stays
-    to be looked at when the design has changed since, and `current` says whether it is still true. `looked`
-    is True once design checks have been made on these data.
+    to be looked at when the design has changed since, and `current` says whether it is still true. For one
+    series it is how trend and season fit before the start. `looked` is True once design checks have been made
+    on these data. `glimpse` is an estimate made while a setting is being moved; the one of the study is
+    `result`.
     """
 
     def __init__(self, method: str) -> None:
@@ -49,9 +51,9 @@ class Study:
         self.open_lock = False
         self.begun = False
         self.looked = False
-        self.trial: qe.Trial | qe.DonorTrial | None = None
+        self.trial: qe.Trial | qe.DonorTrial | qe.SeriesTrial | None = None
         self.current = False
-        self._bench: qe.Tuning | qe.DonorTuning | None = None
+        self._bench: qe.Tuning | qe.DonorTuning | qe.SeriesTuning | None = None
         self.set_aside()
 
     def set_aside(self) -> None:
@@ -64,6 +66,7 @@ class Study:
     def _forget(self) -> None:
         """Drop whatever came from a design that has changed."""
         self.result: qe.Result | None = None
+        self.glimpse: qe.Result | None = None
         self.checks: qe.Checks | None = None
         self.variation: qe.Variation | None = None
         self.panel: qe.SideBySide | None = None
@@ -71,9 +74,22 @@ class Study:
         self.report: Any = None
 
     @property
+    def one_series(self) -> bool:
+        """Whether one series is followed over time, without other places or people."""
+        return issubclass(self.method.design, qe.SeriesDesign)
+
+    @property
     def settled(self) -> bool:
-        """Whether outcomes after the start may be looked at: locked, or gone on without locking."""
-        return self.protocol is not None or self.open_lock
+        """Whether outcomes after the start may be looked at: locked, or gone on without locking.
+
+        A chart has nothing to close: it is read as it grows.
+        """
+        return self.protocol is not None or self.open_lock or self.improvement
+
+    @property
+    def improvement(self) -> bool:
+        """Whether a measure is followed for improvement, and nothing is evaluated."""
+        return layout.follows_a_measure(self.method.design)
 
     @property
     def few_people(self) -> bool:
@@ -99,7 +115,7 @@ class Study:
 
     def proposed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """`values`, completed by what is known of a shipped example and by guesses from the columns."""
-        design_class = self.method.design
+        design_class = qe.ControlChart if self.improvement else self.method.design
         found = {**presets.known(self.source, qe.fields_of(design_class)), **values}
         described = qe.data.describe(self._loaded())
         free = described[
@@ -123,7 +139,7 @@ class Study:
         """Put changed words into the results; no number depends on them."""
         self.report = None
         if self.result is not None:
-            self.result = dataclasses.replace(self.result, design=design)
+            self.result = self.glimpse = dataclasses.replace(self.result, design=design)
         if self.checks is not None:
             self.checks = dataclasses.replace(self.checks, arguments=design.arguments)
 
@@ -174,11 +190,22 @@ class Study:
             raise qe.DesignError(
                 "outcome: no outcome has been named, so there is no effect to estimate. Choose its column."
             )
-        if self.before is None:
+        if self.before is None and not (self.one_series and (self.begun or self.improvement)):
+            # Those of one series simulate its power, which would hold up whoever moves a slider.
             self.check_design()
+        found = self.glimpse
         self._forget()
-        self.result = qe.estimate(self._designed(), self._loaded(), protocol=self.protocol)
+        self.result = found if found is not None else self._fresh()
+        self.glimpse = self.result
         self.begun = True
+
+    def peek(self) -> None:
+        """Estimate the design as it stands while a setting is being moved; the outcome is open already."""
+        if (self.begun or self.improvement) and self.glimpse is None:
+            self.glimpse = self._fresh()
+
+    def _fresh(self) -> qe.Result:
+        return qe.estimate(self._designed(), self._loaded(), protocol=self.protocol)
 
     def diagnose(self) -> None:
         """Examine the assumptions."""
@@ -197,7 +224,8 @@ class Study:
         """Answer the same question by every other reasonable method, for designs in which something was
         tried."""
         self._estimated()
-        self.panel = qe.specifications(self._tried(), self._loaded())
+        design: Any = self._tried()
+        self.panel = qe.specifications(design, self._loaded())
         self.report = None
 
     def _sensitivity(self) -> qe.Variation | None:
@@ -219,6 +247,8 @@ class Study:
             raise qe.DesignError(
                 "assumptions: they have not been examined, and a report without them is not made."
             )
+        if self.before is None:
+            self.check_design()
         varied = self._sensitivity()
         self.report = qe.report(self._estimated(), self.checks, varied, design_checks=self.before)
 
@@ -234,7 +264,7 @@ class Study:
         }
         return {
             "qieval_choices": FORMAT,
-            "method": self.method.stem,
+            "method": qe.method_of(self._designed()).stem,
             "data": self.source,
             "design": self._designed().to_dict(),
             "protocol": None if self.protocol is None else json.loads(self.protocol.to_json()),
@@ -258,9 +288,9 @@ class Study:
             raise qe.DesignError("design: it is not complete. Fill in the fields of the data step first.")
         return self.design
 
-    def _tried(self) -> qe.CohortDesign | qe.DonorDesign:
+    def _tried(self) -> qe.Design:
         design = self._designed()
-        if not isinstance(design, (qe.CohortDesign, qe.DonorDesign)):
+        if not isinstance(design, (qe.CohortDesign, qe.DonorDesign, qe.InterruptedTimeSeries)):
             raise qe.DesignError(
                 f"design: {design.title} makes no groups alike and weights no donors: nothing can be tried."
             )
@@ -325,6 +355,8 @@ def _same_groups(before: qe.Design, design: qe.Design) -> bool:
     """Whether two designs compare the same people or places with the same weights."""
     first, second = _numbers_of(before), _numbers_of(design)
     changed = {name for name in first.keys() | second.keys() if first.get(name) != second.get(name)}
+    if isinstance(design, qe.SeriesDesign):
+        return changed <= {"measured_in"}
     return changed <= set(INTERVAL_FIELDS if isinstance(design, qe.DonorDesign) else OUTCOME_FIELDS)
 
 

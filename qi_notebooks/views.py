@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 import qieval as qe
-from qi_notebooks import look
+from qi_notebooks import live_charts, look
 from qi_notebooks.study import Study
 
 COLUMN_WORDS = {
@@ -36,6 +36,8 @@ TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
 TOO_FEW = look.note(
     "Not shown, because a group holds fewer than 10 people: its mean would tell about single ones."
 )
+SAID_ABOVE = ("what changed", "signals")
+"""Facts of a chart that its headline tells."""
 SMALLEST_P = 0.0001
 LABEL_WIDTH = 44
 """Letters of a label in one line of a picture."""
@@ -85,10 +87,14 @@ def checks(made: qe.Checks, title: str, few: bool = False) -> str:
     return qe.markup.card(title, "".join(parts))
 
 
-def estimate(result: qe.Result) -> str:
-    """Headline, overall estimates, notes and how the estimate stands to the protocol."""
-    body = qe.markup.paragraph(result.headline, "qieval-headline")
-    body += standing(result)
+def estimate(result: qe.Result, *, headline: bool = True) -> str:
+    """Headline, overall estimates, notes and how the estimate stands to the protocol.
+
+    headline: False where the headline and how it stands to the protocol are shown above already.
+    """
+    body = ""
+    if headline:
+        body = qe.markup.paragraph(result.headline, "qieval-headline") + standing(result)
     table = result.estimates
     if table is not None:
         overall = table.loc[table["at"].isna()].drop(columns="at").dropna(axis="columns", how="all")
@@ -110,6 +116,20 @@ def _parts(result: qe.Result) -> str:
     )
 
 
+def signals(result: qe.Result) -> str:
+    """What a chart says: its signals, its lines, the points of each signal, how runs were judged, notes."""
+    body = qe.markup.paragraph(result.headline, "qieval-headline") + live_charts.lines(result)
+    listed = live_charts.signals(result)
+    body += look.folded("The points of the signals", listed) if listed else ""
+    facts = [(name, _fact(held)) for name, held in result.facts.items() if name not in SAID_ABOVE]
+    body += look.folded("How runs and limits were judged", qe.markup.rows_table(("what", "value"), facts))
+    return _card(body + qe.markup.bullets(result.notes)) + pictures(result)
+
+
+def _fact(held: object) -> str:
+    return qe.markup.words(held) or str(held)
+
+
 def standing(result: qe.Result) -> str:
     """Whether the design is as locked; each change since is named."""
     said = f"Protocol: {result.standing}."
@@ -127,7 +147,12 @@ def pictures(result: qe.Result, few: bool = False) -> str:
 
 
 def variation(made: qe.Variation) -> str:
-    """Estimates under altered designs, as a picture and a table."""
+    """Estimates under altered designs, as a picture and a table.
+
+    Of several effects of one series the first is shown: they are measured in different units.
+    """
+    if isinstance(made.design, qe.SeriesDesign):
+        made = _first_term(made)
     shown = made.table.drop(columns=["std_error", "p_value"], errors="ignore")
     fields = [name for name in shown.columns if name in qe.fields_of(type(made.design))]
     shown = shown.drop(columns=fields).rename(columns={"label": "design"})
@@ -159,6 +184,13 @@ def side_by_side(made: qe.SideBySide) -> str:
         drawn = look.picture(qe.plot(made), "Estimates by other methods.")
     body = _estimates_table(shown) + qe.markup.bullets(made.notes)
     return drawn + qe.markup.card(made.title, body)
+
+
+def _first_term(made: qe.Variation) -> qe.Variation:
+    """Only the first effect of each design, and the designs without any."""
+    table = made.table
+    first = table["term"].isna() | (table["term"] == table["term"][0]) if "term" in table else slice(None)
+    return dataclasses.replace(made, table=table.loc[first].reset_index(drop=True))
 
 
 def _drawable(made: qe.Variation) -> qe.Variation:

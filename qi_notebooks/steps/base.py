@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import qieval as qe
 from qi_notebooks import look
+from qi_notebooks.controls import label
+from qi_notebooks.study import WORDS
 
 if TYPE_CHECKING:
     from qi_notebooks.app import App
@@ -76,6 +78,8 @@ class Step:
         body.add_class("qi-body")
         made = widgets.VBox([self._head, body])
         made.add_class("qi-step")
+        if self.study.improvement:
+            made.add_class("qi-improvement")
         self._panel = made
         self._refresh()
         return made
@@ -93,7 +97,12 @@ class Step:
         if not waiting:
             self.follow()
         # Last, because a step may become done by following the study.
-        self._head.value = f"<style>{look.STYLE}</style>{look.head(self.number, self.name, self.state)}"
+        self._head.value = f"<style>{look.STYLE}</style>{self._title()}"
+
+    def _title(self) -> str:
+        """The bar of the step; below it what a chart can say, and cannot."""
+        band = look.band() if self.study.improvement else ""
+        return look.head(self.number, self.name, self.state) + band
 
     def say(self, body: str) -> None:
         """Show a message under the controls; HTML that was escaped by its maker."""
@@ -137,7 +146,9 @@ class Step:
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         if self.app.interactive:
             return self.panel._repr_mimebundle_(**kwargs)
-        shown = look.head(self.number, self.name, self.state) + self.plain()
+        shown = self._title() + self.plain()
+        if self.study.improvement:
+            shown = f"<div class='qi-improvement'>{shown}</div>"
         return {"text/html": look.styled(shown), "text/plain": f"{self.number}. {self.name}: {self.state}"}
 
 
@@ -148,6 +159,22 @@ def outcome_fields(app: "App", said: str) -> Any:
     if "outcome" not in app.form.sections:
         return widgets.VBox()
     return widgets.VBox([look.text(look.note(said)), app.form.section("outcome")])
+
+
+def since_locked(study: Any) -> str:
+    """What was changed since the design was locked, which makes the study exploratory; HTML."""
+    if study.protocol is None:
+        return look.problems(["Exploratory: no protocol was locked."]) if study.open_lock else ""
+    changes = [item for item in study.protocol.changes(study.design) if item[0] not in WORDS]
+    if not changes:
+        return look.note("The design is locked. A change here makes the study exploratory.")
+    said = "; ".join(f"{label(name)} was {_told(old)}, now {_told(new)}" for name, old, new in changes)
+    return look.problems([f"Exploratory: changed since the protocol was locked: {said}."])
+
+
+def _told(held: Any) -> str:
+    """A value of a field in words; lists and mappings spelled out."""
+    return qe.markup.words(held) or "empty" if isinstance(held, (list, tuple, dict)) else repr(held)
 
 
 def waiting_for(design: qe.Design | None) -> str:

@@ -87,8 +87,9 @@ class DataStep(Step):
 
     def _offer_sources(self) -> None:
         """The examples that suit the method and the files in the folder; the source in use stays chosen."""
+        fetched = set(qe.examples().query("fetched")["name"])
         options = [
-            (f"Example: {name}", f"{presets.EXAMPLE}{name}")
+            (f"Example{' (fetched once)' if name in fetched else ''}: {name}", f"{presets.EXAMPLE}{name}")
             for name in presets.suited(self.study.method.title)
         ]
         found = sorted({path.as_posix() for pattern in FILES for path in Path().glob(pattern)})[:MOST_FILES]

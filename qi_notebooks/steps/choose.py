@@ -8,10 +8,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import qieval as qe
-from qi_notebooks import live, live_donors, look
-from qi_notebooks.controls import label
-from qi_notebooks.steps.base import Step, waiting_for
-from qi_notebooks.study import WORDS
+from qi_notebooks import live, live_donors, live_series, look
+from qi_notebooks.steps.base import Step, since_locked, waiting_for
 
 SEARCH_FIRST = "The settings have changed. Press 'Search' to see the balance that they reach."
 SLOW = 0.3
@@ -60,7 +58,7 @@ class Choose(Step):
         return [self._standing, side_by_side, self.app.form.folded("choose")]
 
     def follow(self) -> None:
-        self._standing.value = self._since_locked()
+        self._standing.value = "" if self.study.protocol is None else since_locked(self.study)
         if not self.study.current:
             self._trouble.value = self._tried()
         elif self._trouble.value:
@@ -91,21 +89,6 @@ class Choose(Step):
             self._took = time.perf_counter() - begun
         return ""
 
-    def _since_locked(self) -> str:
-        held = self.study.protocol
-        if held is None:
-            return ""
-        changes = [item for item in held.changes(self.study.design) if item[0] not in WORDS]
-        if not changes:
-            return look.note("The design is locked. A change here makes the study exploratory.")
-        said = "; ".join(f"{label(name)} was {_told(old)}, now {_told(new)}" for name, old, new in changes)
-        return look.problems([f"Exploratory: changed since the protocol was locked: {said}."])
-
-
-def _told(held: Any) -> str:
-    """A value of a field in words; lists and mappings spelled out."""
-    return qe.markup.words(held) or "empty" if isinstance(held, (list, tuple, dict)) else repr(held)
-
 
 class ChooseDonors(Choose):
     """Which donors and settings reproduce the treated before the start; what follows stays closed."""
@@ -123,4 +106,21 @@ class ChooseDonors(Choose):
         live_donors.weights,
         live_donors.shared,
         live_donors.remarks,
+    )
+
+
+class ChooseSeries(Choose):
+    """Which trend and season describe the series before the start; what follows stays closed."""
+
+    purpose = (
+        "Say when the change should show and in which form, and describe how the series moves by itself. "
+        "Look for a line that follows the dots without chasing them, and for residuals in which nothing is "
+        "left. No outcome from the start on is read here; what you leave set is the design."
+    )
+    pictures: ClassVar[tuple[Callable[[Any], str], ...]] = (
+        live_series.numbers,
+        live_series.course,
+        live_series.residuals,
+        live_series.autocorrelation,
+        live_series.remarks,
     )

@@ -3,7 +3,7 @@
 # What the methods of each class promise is said once, in Step.
 # ruff: noqa: D102
 
-from typing import Any
+from typing import Any, ClassVar
 
 import qieval as qe
 from qi_notebooks import look, views
@@ -18,6 +18,8 @@ class Estimate(Step):
     """The effect."""
 
     name = "Estimate"
+    headline: ClassVar[bool] = True
+    """Whether the headline stands above the table."""
     purpose = (
         "The effect in the units of the outcome, with its interval. From now on every change of a field "
         "estimates again at once, and what was changed since the design was locked is named."
@@ -45,8 +47,13 @@ class Estimate(Step):
         if result is None:
             self._shown.value = ""
             return
-        self._shown.value = views.estimate(result) + look.note("Drawing the pictures ...")
-        self._shown.value = views.estimate(result) + views.pictures(result, self.study.few_people)
+        said = views.estimate(result, headline=self.headline)
+        self._shown.value = said + look.note("Drawing the pictures ...")
+        self._shown.value = said + self._pictures(result)
+
+    def _pictures(self, result: qe.Result) -> str:
+        """The large pictures, or in words why they are not drawn."""
+        return views.pictures(result, self.study.few_people)
 
     def carry_out(self) -> None:
         self.study.estimate()
@@ -144,7 +151,7 @@ class Sensitivity(Step):
     @property
     def _has_others(self) -> bool:
         """Whether other methods answer the same question from the same rows."""
-        return "choose" in self.app.by_name
+        return "choose" in self.app.by_name and not self.study.one_series
 
     def follow(self) -> None:
         if self._offered_for != self.study.design:

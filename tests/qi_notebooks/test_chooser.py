@@ -22,8 +22,11 @@ def test_the_chooser_says_honestly_when_nothing_fits():
     assert several.fits[-3:] == ("matching", "genetic_matching", "weighting")
     assert "synthetic_control" in several.unfit
     assert "difference_in_differences" in several.unfit
-    advice = chooser.advise({**answers, "comparison": "no"})
+    alone = chooser.advise({**answers, "comparison": "no"})
+    assert alone.fits == ("interrupted_time_series",)
+    advice = chooser.advise({**answers, "comparison": "no", "nothing else": "no"})
     assert advice.fits == ()
+    assert chooser.QUESTIONS["nothing else"].otherwise in chooser.described(advice)
     assert "None of the methods" in chooser.described(advice)
     assert chooser.QUESTIONS["comparison"].otherwise in chooser.described(advice)
     unsure = chooser.advise({**answers, "before": chooser.UNSURE})
@@ -41,17 +44,32 @@ def test_the_chooser_follows_the_answers():
     made = chooser.Chooser()
     assert "may fit" in made._advice.value
     made._asked["comparison"].value = "no"
+    assert made._links["interrupted_time_series"].outputs
+    made._asked["long before"].value = "no"
     assert "None of the methods" in made._advice.value
     assert all(place.outputs == () for place in made._links.values())
+
+
+def test_who_follows_a_measure_is_led_to_charts_and_asked_nothing_else():
+    made = chooser.Chooser()
+    assert made._chart.outputs == ()
+    made._aim.value = chooser.AIMS[1]
+    assert made._questions.layout.display == "none"
+    assert "not say why" in made._advice.value
+    assert "improvement_charts.ipynb" in made._chart.outputs[0]["data"]["text/html"]
+    assert all(place.outputs == () for place in made._links.values())
+    made._aim.value = chooser.AIMS[0]
+    assert made._chart.outputs == ()
+    assert "may fit" in made._advice.value
 
 
 def test_one_place_leads_to_synthetic_control_and_a_caution_about_the_plain_comparison():
     answers = {**dict.fromkeys(chooser.QUESTIONS, "yes"), "people": "no", "many small": "no"}
     advice = chooser.advise(answers)
     assert {"synthetic_control", "difference_in_differences"} <= set(advice.fits)
-    assert list(advice.cautions) == ["difference_in_differences"]
+    assert list(advice.cautions) == ["difference_in_differences", "interrupted_time_series"]
     assert "look at synthetic control first" in chooser.described(advice)
-    many = chooser.advise({**answers, "one place": "no"})
+    many = chooser.advise({**answers, "one place": "no", "nothing else": "no"})
     assert many.cautions == {}
     assert "synthetic_control" in many.unfit
 

@@ -65,7 +65,9 @@ def test_methods_lists_the_catalogue(work):
     answer = qieval("methods")
     assert answer.exit_code == 0
     text = " ".join(answer.stdout.split())
-    assert all(method.stem in text and method.question in text for method in qe.CATALOGUE)
+    every = (*qe.CATALOGUE, *qe.CHARTS)
+    assert all(method.stem in text and method.question in text for method in every)
+    assert text.index("DID IT WORK?") < text.index("(NOT WHY)") < text.index("run_chart")
     assert max(len(line) for line in answer.stdout.splitlines()) <= 80
 
 
@@ -108,6 +110,25 @@ def test_new_without_data_is_the_template(work):
     assert "Nothing was filled in" in answer.stdout
     template = nbformat.read(lab.TEMPLATES / "difference_in_differences.ipynb", as_version=4)
     assert nbformat.read(work / "mine.ipynb", as_version=4) == template
+
+
+@pytest.mark.parametrize(
+    ("method", "written", "kind"),
+    [
+        ("interrupted_time_series", "interrupted_time_series.ipynb", None),
+        ("improvement_charts", "improvement_charts.ipynb", None),
+        ("control_chart", "control_chart.ipynb", None),
+        ("run_chart", "run_chart.ipynb", "run"),
+    ],
+)
+def test_new_knows_series_and_charts(work, method, written, kind):
+    qe.example("ward_falls").frame.to_csv(work / "falls.csv", index=False)
+    answer = qieval("new", method, "--data", "falls.csv")
+    assert answer.exit_code == 0, answer.stderr
+    held = parameters.known(nbformat.read(work / written, as_version=4))
+    assert held["time"].value == "month"
+    assert held["denominator"].value == "bed_days"
+    assert method == "interrupted_time_series" or held["kind"].value == kind
 
 
 @pytest.mark.parametrize(

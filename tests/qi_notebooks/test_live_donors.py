@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import qieval as qe
+from qi_notebooks import drawing
 from qi_notebooks import live_donors as live
 from qi_notebooks.presets import PRESETS
 
@@ -57,7 +58,7 @@ def test_lines_lie_where_the_values_do(bench):
     slope, level = np.polyfit(values, heights, 1)
     assert slope < 0
     assert np.allclose(slope * values + level, heights, atol=0.06)
-    assert heights.min() >= live.ABOVE
+    assert heights.min() >= drawing.ABOVE
     assert heights.max() <= live.HIGH
     assert "2012-01" in drawn
     assert "2016-12" in drawn
@@ -133,8 +134,8 @@ def test_names_of_units_are_escaped():
 
 @pytest.mark.parametrize(("low", "top"), [(0.3, 9.8), (-15, 13), (98, 153), (1e-4, 2e-4), (-3e6, 8e6)])
 def test_ticks_are_round_and_inside(low, top):
-    found = live.ticks(low, top)
+    found = drawing.ticks(low, top)
     assert 1 <= len(found) <= 5
     assert all(low <= tick <= top for tick in found)
     assert np.allclose(np.diff(found), np.diff(found)[0]) if len(found) > 1 else True
-    assert live.ticks(5, 5) == ()
+    assert drawing.ticks(5, 5) == ()
