@@ -7,6 +7,7 @@ words as well as by colour.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 import qieval as qe
 
@@ -71,8 +72,8 @@ class Frame:
 
     def ribbon(self, low: np.ndarray, high: np.ndarray, style: str) -> str:
         """The area between two lines, where both are known."""
-        there = np.flatnonzero(np.isfinite(low) & np.isfinite(high))
-        if not len(there):
+        there = np.flatnonzero(np.isfinite(low) & np.isfinite(high)).tolist()
+        if not there:
             return ""
         edge = [f"{self.x(at)},{self.y(float(high[at]))}" for at in there]
         edge += [f"{self.x(at)},{self.y(float(low[at]))}" for at in there[::-1]]
@@ -191,3 +192,10 @@ def keys(*parts: str) -> str:
 def title(words: str) -> str:
     """The heading of a picture."""
     return f"<p><b>{words}</b></p>"
+
+
+def filled(table: pd.DataFrame | None) -> pd.DataFrame:
+    """A table of a result that its method always fills."""
+    if table is None:
+        raise TypeError("this result lacks a table that its method fills")
+    return table

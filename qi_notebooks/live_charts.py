@@ -5,13 +5,14 @@ Points are told apart by shape and words as well as by colour. Nothing here says
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import qieval as qe
 from qi_notebooks import look
-from qi_notebooks.drawing import ABOVE, WIDE, Frame, key, keys, title
+from qi_notebooks.drawing import ABOVE, WIDE, Frame, filled, key, keys, title
 
 HIGH = 250.0
 """The height of the chart, in units of the picture."""
@@ -32,14 +33,15 @@ WORDS = {
 
 def sentence(result: qe.Result) -> str:
     """Whether something changed, and which chart it is with the reason."""
-    facts = result.facts
+    facts: Any = result.facts
     said = qe.markup.paragraph(result.headline, "qi-headline")
     return said + look.note(f"{facts['chart']}. {facts['why this chart']} Rules: {facts['rules']}.")
 
 
 def chart(result: qe.Result) -> str:
     """Points, centre line, limits, phases, target and numbered events."""
-    table = result.series
+    table = filled(result.series)
+    design: Any = result.design
     labels = table["label"].astype(str).tolist()
     columns = ("observed", "counterfactual", "conf_low", "conf_high")
     value, centre, low, high = (table[name].to_numpy(dtype=float) for name in columns)
@@ -51,11 +53,11 @@ def chart(result: qe.Result) -> str:
     drawn += _lines(frame, table["phase"].tolist(), centre, low, high)
     if target is not None:
         drawn.append(frame.level(target, "qi-line-target"))
-    there = np.flatnonzero(np.isfinite(value))
+    there = np.flatnonzero(np.isfinite(value)).tolist()
     drawn += [_mark(kinds[at], frame.x(at), frame.y(value[at])) for at in there]
     drawn += [_names(frame, value, (centre, low, high), target)]
-    drawn += _events(frame, labels, result.design)
-    alt = f"Improvement chart of {result.design.outcome}. {result.headline}"
+    drawn += _events(frame, labels, design)
+    alt = f"Improvement chart of {design.outcome}. {result.headline}"
     return (
         f"{_title(result)}{_keys(kinds, high, target)}{frame.picture(''.join(drawn), alt)}{_happened(result)}"
     )
@@ -63,7 +65,7 @@ def chart(result: qe.Result) -> str:
 
 def lines(result: qe.Result) -> str:
     """Centre line and limits of each phase."""
-    table = result.estimates
+    table: Any = filled(result.estimates)
     rows = [
         (row.term, *(_number(held) for held in (row.estimate, row.lower_limit, row.upper_limit)), row.points)
         for row in table.itertuples()
@@ -73,8 +75,8 @@ def lines(result: qe.Result) -> str:
 
 def signals(result: qe.Result) -> str:
     """The points of each signal and the rules that they break."""
-    table = result.series
-    told = table[table["signal"] != ""]
+    table = filled(result.series)
+    told: Any = table[table["signal"] != ""]
     if told.empty:
         return ""
     ways = {1.0: "better", -1.0: "worse", 0.0: "neither"}
@@ -165,7 +167,8 @@ def _happened(result: qe.Result) -> str:
     """The events in words, by number."""
     events = list(result.design.events.items())[:MOST_EVENTS]
     said = [f"{number} {when}: {what}" for number, (when, what) in enumerate(events, start=1)]
-    left = result.series[result.series["left_out"].fillna("") != ""]
+    series = filled(result.series)
+    left: Any = series[series["left_out"].fillna("") != ""]
     said += [f"○ {row.label} left out: {row.left_out}" for row in left.itertuples()]
     return look.note(" · ".join(said)) if said else ""
 
@@ -183,7 +186,8 @@ def _keys(kinds: np.ndarray, high: np.ndarray, target: float | None) -> str:
 
 
 def _title(result: qe.Result) -> str:
-    what = result.design.measured_in or result.design.outcome.replace("_", " ")
+    design: Any = result.design
+    what = design.measured_in or design.outcome.replace("_", " ")
     return title(qe.markup.escape(f"{what[:1].upper()}{what[1:]}"))
 
 

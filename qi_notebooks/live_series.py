@@ -4,13 +4,14 @@ What a trial shows comes from values before the start; only the pictures of a re
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 import qieval as qe
 from qi_notebooks import look
-from qi_notebooks.drawing import Frame, key, keys, point_key, title
+from qi_notebooks.drawing import Frame, filled, key, keys, point_key, title
 
 HIGH, MIDDLE, LOW = 210.0, 130.0, 90.0
 """Heights of the course, of the effect, and of residuals, in units of the pictures."""
@@ -101,6 +102,7 @@ def remarks(trial: qe.SeriesTrial) -> str:
 def changed(result: qe.Result) -> str:
     """Observed values, the fit, and what was expected from the start on without the intervention."""
     table, made = _of(result), result.kernel.made
+    design: Any = result.design
     start = made.start
     late = np.arange(len(table)) >= start
     observed, fitted, expected, low, high = (
@@ -115,8 +117,8 @@ def changed(result: qe.Result) -> str:
         + frame.line(np.where(made.transition, np.nan, fitted), FITTED)
         + frame.line(expected, EXPECTED)
         + _dots(frame, observed, table["used"].to_numpy(dtype=bool))
-        + frame.upright(start - 0.5, f"start {result.design.start}")
-        + _events(frame, made, result.design)
+        + frame.upright(start - 0.5, f"start {design.start}")
+        + _events(frame, made, design)
     )
     shown = keys(
         point_key(OBSERVED, "observed"),
@@ -131,7 +133,7 @@ def changed(result: qe.Result) -> str:
 
 def effect(result: qe.Result) -> str:
     """The effect in each period from the start on, with its interval."""
-    table = result.estimates
+    table = filled(result.estimates)
     rows = table[table["term"] == "effect in period"]
     if rows.empty:
         return ""
@@ -157,7 +159,7 @@ def effect(result: qe.Result) -> str:
 
 def _of(result: qe.Result) -> pd.DataFrame:
     """The course of the series in question."""
-    table = result.series
+    table = filled(result.series)
     return table[table["group"] == "treated"].reset_index(drop=True)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import textwrap
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -121,7 +122,8 @@ def signals(result: qe.Result) -> str:
     body = qe.markup.paragraph(result.headline, "qieval-headline") + live_charts.lines(result)
     listed = live_charts.signals(result)
     body += look.folded("The points of the signals", listed) if listed else ""
-    facts = [(name, _fact(held)) for name, held in result.facts.items() if name not in SAID_ABOVE]
+    known: Any = result.facts
+    facts = [(name, _fact(held)) for name, held in known.items() if name not in SAID_ABOVE]
     body += look.folded("How runs and limits were judged", qe.markup.rows_table(("what", "value"), facts))
     return _card(body + qe.markup.bullets(result.notes)) + pictures(result)
 

@@ -4,7 +4,7 @@
 # ruff: noqa: D102
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -65,7 +65,8 @@ class MoreViews(Step):
 
     def _naming(self, columns: list[str]) -> list[str]:
         """Columns whose values may be names of measures or organisations: no identifiers, no long lists."""
-        table = self.app.form.offers.described.set_index("column")
+        offers: Any = self.app.form.offers
+        table: Any = offers.described.set_index("column")
         return [
             name
             for name in columns
@@ -119,12 +120,14 @@ class MoreViews(Step):
     def _family(self) -> Any:
         naming = self._names.value
         if naming and naming != OPTIONAL:
-            return qe.charts.family(*by_name(self.study.design, self._frame(), naming))
+            designs, frames = by_name(self.study.design, self._frame(), naming)
+            return qe.charts.family(cast("dict[str, qe.ChartDesign]", designs), frames)
         if not self._further.value:
             raise qe.DesignError(
                 "measures: nothing is chosen. Choose further columns, or the one that names them."
             )
-        return qe.charts.family(side_by_side(self.study.design, self._further.value), self._frame())
+        together = side_by_side(self.study.design, self._further.value)
+        return qe.charts.family(cast("list[qe.ChartDesign]", together), self._frame())
 
     def _funnel(self) -> Any:
         design = self.study.design

@@ -5,6 +5,7 @@ from qieval import charts, data, markup, sensitivity
 from qieval.arms import compare_arms
 from qieval.catalogue import CATALOGUE, CHARTS, Method, method_named, method_of, methods
 from qieval.chaining import matched
+from qieval.chart_design import ChartDesign
 from qieval.check import Assumption, Check, Checks
 from qieval.cohort_design import CohortDesign
 from qieval.covariate_balance import BalanceTable, balance
@@ -51,6 +52,7 @@ __all__ = [
     "CHARTS",
     "Assumption",
     "BalanceTable",
+    "ChartDesign",
     "Check",
     "Checks",
     "CohortDesign",

@@ -185,7 +185,5 @@ def _words(
         if level > 0 and "level change" in least:
             text += f" (The level change is {first / level:.0%} of the mean before.)"
     if design.controls:
-        text += (
-            " The control series is not in this figure; a comparison sees larger changes only."
-        )
+        text += " The control series is not in this figure; a comparison sees larger changes only."
     return text + " A smaller true change will often be missed: an interval around no effect proves nothing."

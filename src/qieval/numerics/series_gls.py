@@ -20,7 +20,7 @@ from qieval.numerics.series_autoregression import (
     coefficients_from_partial,
     whiten,
 )
-from qieval.numerics.series_weighing import FirstOrder, Weighing, weighing
+from qieval.numerics.series_weighing import FirstOrder, Weighed, Weighing, weighing
 from qieval.numerics.two_way import Floats
 
 Likelihood = Literal["REML", "ML"]
@@ -155,6 +155,11 @@ class Profile:
     def with_slopes(self, partial: Floats) -> tuple[float, Floats]:
         """The same with its derivatives (p,) in the partial autocorrelations."""
         held = self.weighing.with_slopes(partial)
+        value = self.value(held.products[None], np.array([held.logdet]))
+        return float(value[0]), self.slopes(held)
+
+    def slopes(self, held: Weighed) -> Floats:
+        """Derivatives (p,) of the log-likelihood."""
         k = self.basis.shape[1]
         inverse = np.linalg.inv(held.products[:k, :k])
         shift = inverse @ held.products[:k, k]
@@ -164,7 +169,7 @@ class Profile:
         out -= held.logdet_slopes / 2
         if self.method == "REML":
             out -= (held.product_slopes[:, :k, :k] * inverse).sum(axis=(1, 2)) / 2
-        return float(self.value(held.products[None], np.array([held.logdet]))[0]), out
+        return np.asarray(out)
 
     def constant(self) -> float:
         """What to add to `__call__` for the log-likelihood of R's nlme::gls."""
@@ -228,7 +233,7 @@ def _first_order(profile: Profile) -> tuple[Floats, bool]:
     low, high = GRID[max(best - 1, 0)], GRID[min(best + 1, GRID.size - 1)]
 
     def slope(rho: float) -> float:
-        return float(profile.with_slopes(np.array([rho]))[1][0])
+        return float(profile.slopes(profile.weighing.with_slopes(np.array([rho])))[0])
 
     if slope(low) > 0 > slope(high):
         found, report = scipy.optimize.brentq(slope, low, high, xtol=1e-11, full_output=True)
