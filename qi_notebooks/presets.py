@@ -94,8 +94,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "urgent_care_line": {
         "question": "Did the urgent care line reduce emergency admissions?",
         "events": {"2021-10": "a walk-in centre nearby began to open on Sundays"},
-        "outcome": "outcome",
-        "denominator": "denominator",
+        "outcome": "emergency_admissions",
+        "denominator": "population",
         "per": 10_000,
         "time": "month",
         "start": "2022-01",

@@ -71,7 +71,7 @@ def test_numbers_tell_what_is_left(bench):
     shown = words(live.numbers(good))
     assert "48 months before the start, 24 after" in shown
     assert ("✓ nothing more is left" in shown) is good.met
-    poor = bench.try_(seasonality="none")
+    poor = bench.try_(seasonality="none", inference="independent errors")
     assert "✗ something is left" in live.numbers(poor)
     assert f"Ljung-Box p {poor.p_value:.2g}" in words(live.numbers(poor))
     hopeless = dataclasses.replace(poor, p_value=1e-9)

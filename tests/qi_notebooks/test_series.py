@@ -64,8 +64,8 @@ def test_the_form_gives_any_interrupted_series_back(data):
         change="level and slope",
         trend="spline",
         trend_df=4,
-        controls=("control_1",),
-        control_denominators=("denominator",),
+        controls=("control_admissions",),
+        control_denominators=("population",),
         left_out={"2020-03 to 2020-06": "the first wave"},
         further_starts=("2023-01",),
         horizons=(6, 12),
@@ -90,7 +90,7 @@ def test_roles_are_proposed_from_names(data):
 
 def test_offers_depend_on_what_was_chosen(data):
     form = Form(qe.InterruptedTimeSeries, data, **PRESETS["urgent_care_line"])
-    assert "control_1" in form.controls["controls"]._boxes
+    assert "control_admissions" in form.controls["controls"]._boxes
     assert DESIGN.outcome not in form.controls["controls"]._boxes
     assert DESIGN.denominator not in form.controls["controls"]._boxes
     assert tuple(form.controls["horizons"]._boxes) == HORIZONS
@@ -210,7 +210,7 @@ def test_alterations_fit_the_design(data):
     assert "family" not in found
     assert all(found[name].usual for name in alterations.SERIES_ASKED)
     plain = dataclasses.replace(
-        DESIGN, seasonality="none", controls=("control_1",), family="poisson", change="pulse"
+        DESIGN, seasonality="none", controls=("control_admissions",), family="poisson", change="pulse"
     )
     others = {item.field: item for item in alterations.suggestions(plain, Offers(data))}
     assert "harmonics" not in others

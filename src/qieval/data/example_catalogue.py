@@ -31,6 +31,11 @@ URGENT_CARE_LINE = SeriesScenario(
     seed=11,
 )
 """The arguments of the example urgent_care_line."""
+URGENT_CARE_NAMES = {
+    "outcome": "emergency_admissions",
+    "denominator": "population",
+    "control_1": "control_admissions",
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ EXAMPLES = {
         "admissions to 0.85 of what they would have been; practice by month. Truth: simulate(seed=3).truth.",
         2160,
         14,
-        "difference-in-differences, synthetic control, interrupted time series",
+        "difference-in-differences, synthetic control",
         "qieval's simulator, simulate(seed=3)",
         "MIT (made by qieval)",
         made=lambda: simulate(seed=3).panel,
@@ -204,15 +209,15 @@ EXAMPLES = {
         file="gov_transfers/Government_Transfers_RDD_Data.csv",
     ),
     "urgent_care_line": Example(
-        "Simulated: emergency admissions (outcome) of one area by month; an urgent care line starts in "
+        "Simulated: emergency admissions of one area by month; an urgent care line starts in "
         "January 2022. Truth: it lowers them to 0.88 of what they would have been, at once and for good. "
-        "control_1 is an area without it; both have a season and errors that follow one another.",
+        "control_admissions are those of an area without it; both have a season and errors that follow one another.",
         72,
         5,
         "interrupted time series",
         "qieval's simulator, simulate_series",
         "MIT (made by qieval)",
-        made=lambda: simulate_series(URGENT_CARE_LINE).frame,
+        made=lambda: simulate_series(URGENT_CARE_LINE).frame.rename(columns=URGENT_CARE_NAMES),
     ),
     "ward_falls": Example(
         "Simulated: falls and bed days of a ward by month; the rate of falls drops to 0.65 of what it was in "
@@ -228,11 +233,11 @@ EXAMPLES = {
         "Simulated: the dates of rare events, 12 days apart on average, and rarer from September 2022 on. "
         "Truth: simulate_charts(seed=2).truth.",
         77,
-        1,
+        2,
         "control chart",
         "qieval's simulator, simulate_charts(seed=2)",
         "MIT (made by qieval)",
-        made=lambda: simulate_charts(seed=2).rare_events,
+        made=lambda: simulate_charts(seed=2).rare_events.assign(events=1),
     ),
     "improvement_measures": Example(
         "Simulated: a process, an outcome and a balancing measure of one project by month (meeting out of "
