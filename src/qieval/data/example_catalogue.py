@@ -209,9 +209,10 @@ EXAMPLES = {
         file="gov_transfers/Government_Transfers_RDD_Data.csv",
     ),
     "urgent_care_line": Example(
-        "Simulated: emergency admissions of one area by month; an urgent care line starts in "
-        "January 2022. Truth: it lowers them to 0.88 of what they would have been, at once and for good. "
-        "control_admissions are those of an area without it; both have a season and errors that follow one another.",
+        "Simulated: emergency admissions of one area by month; an urgent care line starts in January 2022. "
+        "Truth: it lowers them to 0.88 of what they would have been, at once and for good. "
+        "control_admissions are those of an area without it; both have a season and errors that follow one "
+        "another.",
         72,
         5,
         "interrupted time series",
