@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -264,7 +264,8 @@ class AdjustedPanelDesign(PanelDesign):
 def _settled(spec: fields.Field, held: Any) -> Any:
     """A held value in the one form in which designs store it."""
     if spec.role in ("columns", "values"):
-        return (held,) if isinstance(held, str) else tuple(_scalar(item) for item in held)
+        several = isinstance(held, Iterable) and not isinstance(held, str)
+        return tuple(_scalar(item) for item in held) if several else (_scalar(held),)
     if spec.role == "texts" and isinstance(held, Mapping):
         return Words(held)
     if spec.role == "column" and held == "":
@@ -273,7 +274,9 @@ def _settled(spec: fields.Field, held: Any) -> Any:
 
 
 def _scalar(held: Any) -> Any:
-    """Dates and numpy scalars as plain Python values."""
+    """Dates and numpy scalars as plain Python values; a missing date as nothing."""
+    if held is pd.NaT:
+        return None
     if isinstance(held, pd.Period):
         return str(held)
     if isinstance(held, (pd.Timestamp, datetime.datetime)):

@@ -710,3 +710,10 @@ def test_horizons(data):
     result = attempt(data, horizons=("12", 6, 6, 1000))
     stated_at = result.estimates.query("term == 'cumulative effect by horizon'")["at"]
     assert stated_at.tolist() == [6, 12]
+
+
+def test_a_single_horizon_and_a_missing_start():
+    """A bare number stands for one; a missing date is no start."""
+    assert qe.InterruptedTimeSeries(outcome="y", time="t", start="2020-01", horizons=6).horizons == (6,)
+    with pytest.raises(qe.DesignError, match="start: nothing is given"):
+        qe.InterruptedTimeSeries(outcome="y", time="t", start=pd.NaT)

@@ -63,7 +63,7 @@ def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
         lambda: placebo_units(x.T, 2),
         lambda: nested(np.zeros(3), x[:6].T + 2, x[6:11, 0].copy(), x[:30, 1].reshape(5, 6), seed=1),
         lambda: synthetic_did(x[:6].copy(), np.arange(6) == 5, 2),
-        lambda: fit_arima(x[:40, 0], np.ones((40, 1)), (1, 0, 1), (0, 1, 1, 4)),
+        lambda: fit_arima(x[:40, 0].copy(), x[:40, 1:2].copy(), (1, 0, 1), (0, 1, 1, 4)),
         lambda: prediction_intervals(x[:20, 0], x[:40].reshape(20, 6), 15),
     ]
 
