@@ -24,7 +24,8 @@ def test_start_page_opens_and_leads_to_the_template(lab):
     lab.start_page()
     lab.run_all()
     assert lab.errors() == []
-    for question in lab.page.locator(".widget-toggle-buttons").all():
+    yes = lab.page.get_by_role("button", name="yes", exact=True)
+    for question in lab.page.locator(".widget-toggle-buttons").filter(has=yes).all():
         question.get_by_role("button", name="yes", exact=True).click()
     lab.see(re.compile("Did the outcome of those who got the intervention"))
     lab.screenshot("start-page")
