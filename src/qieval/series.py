@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,20 +108,6 @@ class Series:
         first = labels[0] if self.periods.kind == "number" else labels[0].ordinal
         found: np.ndarray = np.mod(int(first) + self.at, length)
         return found
-
-    def until(self, code: int) -> Series:
-        """The periods before `code`."""
-        cut = {name: held[:code] for name, held in self.others.items()}
-        return replace(
-            self,
-            periods=Periods(self.periods.labels[:code], self.periods.code[:code], self.periods.kind),
-            y=self.y[:code],
-            denominator=None if self.denominator is None else self.denominator[:code],
-            x=self.x[:code],
-            others=cut,
-            left_out=self.left_out[:code],
-            row=self.row[:code],
-        )
 
 
 def read_series(

@@ -155,10 +155,6 @@ class Terms:
         """The regressors had there been no intervention (T, k)."""
         return np.where(self.change, 0.0, self.x)
 
-    def column(self, name: str) -> int:
-        """The position of a regressor by its name."""
-        return self.names.index(name)
-
 
 def terms(design: InterruptedTimeSeries, made: Interrupted, *, constant: bool = True) -> Terms:
     """The regressors of a segmented regression: constant, trend, changes, season, calendar, covariates."""
