@@ -175,3 +175,35 @@ def test_rows_without_a_place_are_left_out(data):
     frame = data.assign(gp=data["gp"].where(data["gp"] != "P03"))
     table = qe.each(stated(), frame, by="gp").table
     assert sorted(table["gp"].unique()) == sorted(set(data["gp"]) - {"P03"})
+
+
+def test_charts_name_a_missing_column_and_take_rates_on_run_charts():
+    """A column that is not there is named; a rate is the same as on a single chart."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {
+            "ward": np.repeat(["A", "B"], 24),
+            "month": np.tile(pd.period_range("2021-01", periods=24, freq="M").astype(str), 2),
+            "falls": rng.poisson(12, 48),
+            "beds": rng.integers(900, 1500, 48),
+        }
+    )
+    for design in (
+        qe.RunChart(outcome="falls", time="month", denominator="beds", per=1000),
+        qe.ControlChart(outcome="falls", time="month", denominator="beds", per=1000, kind="i"),
+        qe.ControlChart(outcome="falls", time="month", denominator="beds", per=1000, kind="u"),
+        qe.ControlChart(outcome="falls", time="month", denominator="beds", per=100, kind="p"),
+        qe.ControlChart(outcome="falls", time="month", kind="c", baseline_until="2021-12"),
+    ):
+        table = qe.each(design, frame, by="ward").table.set_index("ward")
+        for ward, part in frame.groupby("ward"):
+            alone = qe.estimate(design, part)
+            assert table.loc[ward, "estimate"] == pytest.approx(alone.estimates["estimate"].iloc[0])
+            assert table.loc[ward, "points"] == int(alone.facts["points"])
+            assert bool(table.loc[ward, "signal"]) is (int(alone.facts["signals"]) > 0)
+    with pytest.raises(qe.DataError, match="outcome: there is no column 'fall'"):
+        qe.each(qe.ControlChart(outcome="fall", time="month", kind="c"), frame, by="ward")
+    bad = frame.assign(falls=frame["falls"].where(frame.index != 3, -1))
+    rows = qe.each(qe.ControlChart(outcome="falls", time="month", kind="c"), bad, by="ward").table
+    assert rows.set_index("ward").loc["A", "note"].startswith("no chart")
+    assert rows.set_index("ward").loc["B", "note"] == ""

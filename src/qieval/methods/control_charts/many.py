@@ -9,11 +9,11 @@ import pandas as pd
 
 from qieval.chart_design import ChartDesign
 from qieval.charts.compute import FEWEST
-from qieval.columns import numbers
 from qieval.errors import DataError
+from qieval.numerics.chart_limits import Constants
 from qieval.numerics.chart_many import many_charts
-from qieval.periods import read_periods
-from qieval.text import plural
+from qieval.periods import Periods, read_periods
+from qieval.places import Places, amounts, by_place, require_times
 
 SHARED = ("run", "i", "p", "p'", "u", "u'", "c", "g", "t")
 PROPORTIONS, RATES = ("p", "p'"), ("u", "u'")
@@ -39,44 +39,17 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
     with the reason. DataError where a place has two rows in a period, a time is missing, or a column cannot
     be read.
     """
-    if missing := int(frame[design.time].isna().sum()):
-        raise DataError(
-            f"time: '{design.time}' is empty in {plural(missing, 'row')}, so they have no place in time. Fill"
-            " it in, or leave those rows out."
-        )
-    place, places = pd.factorize(frame[by], sort=True)
+    require_times(design, frame)
     try:
         periods = read_periods(frame[design.time])
     except ValueError as cause:
-        raise DataError(f"time: '{design.time}' cannot be used as time: {cause}") from cause
-    shape = (len(places), len(periods.labels))
-    known = place >= 0
-    cells = place[known] * np.int64(shape[1]) + periods.code[known]
-    if repeated := len(cells) - len(np.unique(cells)):
-        raise DataError(
-            f"time, by: {plural(repeated, 'row')} repeat an earlier pair of '{by}' and '{design.time}', and a"
-            " chart has one value a period. Aggregate first (qe.data.time_series)."
-        )
-    y = _scattered(frame, design.outcome, (place[known], periods.code[known]), known, shape)
-    size = None
-    if design.denominator is not None and design.chart in ON_DENOMINATORS:
-        size = _scattered(frame, design.denominator, (place[known], periods.code[known]), known, shape)
-        y = np.where(size > 0, y, np.nan)
-        size = np.where(size > 0, size, 1.0) / (design.per if design.chart in RATES else 1.0)
-    elif design.denominator is not None and design.chart in MEASURED:
-        below = _scattered(frame, design.denominator, (place[known], periods.code[known]), known, shape)
-        y = np.divide(y * design.per, below, out=np.full(shape, np.nan), where=below > 0)
+        raise DataError(f"time: '{design.time}' cannot be used as time: {cause}.") from cause
+    places = by_place(design, frame, by, periods.code, len(periods.labels))
+    y, size = _values(design, frame, places)
     bad = _impossible(design.chart, y, size)
     y = np.where(bad[:, None], np.nan, y)
-    used = np.ones(shape[1], dtype=bool)
-    if design.baseline_until is not None:
-        try:
-            used = np.arange(shape[1]) <= periods.last_at_or_before(design.baseline_until)
-        except ValueError as cause:
-            raise DataError(f"baseline_until: {cause}.") from cause
-    found = many_charts(
-        design.chart, y, size, used=used, constants="rounded" if design.rounded_constants else "exact"
-    )
+    constants: Constants = "rounded" if design.rounded_constants else "exact"
+    found = many_charts(design.chart, y, size, used=_baseline(design, periods), constants=constants)
     points = np.isfinite(found.value).sum(axis=1)
     enough = points >= FEWEST
     with np.errstate(invalid="ignore"):
@@ -85,7 +58,7 @@ def many(design: ChartDesign, frame: pd.DataFrame, by: str) -> pd.DataFrame:
     shown = centre * (design.per if design.chart in PROPORTIONS else 1.0)
     return pd.DataFrame(
         {
-            by: places,
+            by: places.names,
             "term": "centre line",
             "estimate": shown,
             "points": points,
@@ -111,18 +84,25 @@ def _impossible(kind: str, y: np.ndarray, size: np.ndarray | None) -> np.ndarray
     return found
 
 
-def _scattered(
-    frame: pd.DataFrame,
-    name: str,
-    cells: tuple[np.ndarray, np.ndarray],
-    known: np.ndarray,
-    shape: tuple[int, int],
-) -> np.ndarray:
-    """A column as places by periods, NaN where there is no row."""
-    issues: list[str] = []
-    values = numbers(frame[name], "data", name, issues)
-    if issues:
-        raise DataError(issues)
-    found = np.full(shape, np.nan)
-    found[cells] = values[known]
+def _values(design: ChartDesign, frame: pd.DataFrame, places: Places) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values (s, T), and the denominators that the chart's limits take account of."""
+    y = places.table(amounts(frame, design.outcome))
+    if design.denominator is None or design.chart not in (*ON_DENOMINATORS, *MEASURED):
+        return y, None
+    size = places.table(amounts(frame, design.denominator))
+    if design.chart in MEASURED:
+        return np.divide(y * design.per, size, out=np.full(y.shape, np.nan), where=size > 0), None
+    kept = np.where(size > 0, y, np.nan)
+    return kept, np.where(size > 0, size, 1.0) / (design.per if design.chart in RATES else 1.0)
+
+
+def _baseline(design: ChartDesign, periods: Periods) -> np.ndarray:
+    """Which periods (T,) set the lines."""
+    at = np.arange(len(periods.labels))
+    if design.baseline_until is None:
+        return np.ones(len(at), dtype=bool)
+    try:
+        found: np.ndarray = at <= periods.last_at_or_before(design.baseline_until)
+    except ValueError as cause:
+        raise DataError(f"baseline_until: {cause}.") from cause
     return found

@@ -9,15 +9,12 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from qieval.columns import numbers
-from qieval.errors import DataError
 from qieval.interrupted import Interrupted
 from qieval.methods.interrupted_time_series import terms as regressors
 from qieval.methods.interrupted_time_series.design import COUNTS, PROPORTIONS, InterruptedTimeSeries
 from qieval.methods.interrupted_time_series.problem import family_of, link_of
 from qieval.numerics.series_regression_many import ManyFits, fit_many
-from qieval.rows import require_columns
-from qieval.text import plural
+from qieval.places import amounts, by_place, require_times
 
 FAILED = "no estimate: too few values, or no events on one side of the interruption"
 
@@ -45,28 +42,19 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
     frame: one row per place and period; places may lack periods. DataError as for one series, with the sums
     over all places standing for the series. A place whose own values do not fit has a note and no estimate.
     """
-    require_columns(design, frame)
+    require_times(design, frame)
     plain = replace(design, composition=(), control_outcomes=())
     moment = frame[design.time]
-    if missing := int(moment.isna().sum()):
-        raise DataError(
-            f"time: '{design.time}' is empty in {plural(missing, 'row')}, so they have no place in time. Fill"
-            " it in, or leave those rows out."
-        )
-    held = pd.DataFrame({name: _numbers(frame, name) for name in _summed(design)}, index=frame.index)
-    together = held.groupby(moment, sort=True).sum(min_count=1).reset_index()
+    held = {name: amounts(frame, name) for name in (design.outcome, design.denominator)}
+    summed = pd.DataFrame({name: values for name, values in held.items() if name is not None})
+    together = summed.set_index(frame.index).groupby(moment, sort=True).sum(min_count=1).reset_index()
     made = regressors.parse(plain, together)
     calendar = np.full(len(together), -1)
     there = made.series.row >= 0
     calendar[made.series.row[there]] = np.flatnonzero(there)
     period = calendar[pd.factorize(moment, sort=True)[0]]
-    place, places = pd.factorize(frame[by], sort=True)
-    known = (place >= 0) & (period >= 0)
-    _once(place[known], period[known], len(made.series.y), design, by)
-    y, bottom = (
-        _scattered(held, name, place, period, known, (len(places), len(made.series.y)))
-        for name in (design.outcome, design.denominator)
-    )
+    places = by_place(design, frame, by, period, made.series.n_periods)
+    y, bottom = (places.table(values) for values in held.values())
     family = family_of(plain, made)[0]
     y = np.where(made.used, y, np.nan)
     notes = _reasons(plain, made, y, bottom, family)
@@ -83,8 +71,8 @@ def many(design: InterruptedTimeSeries, frame: pd.DataFrame, by: str) -> pd.Data
         trials=safe if family in PROPORTIONS else None,
     )
     notes = np.where((notes == "") & ~fits.converged, FAILED, notes)
-    labelled = _table(plain, found, fits, places, link_of(plain, family), by)
-    return labelled.assign(note=labelled[by].map(dict(zip(places, notes, strict=True))))
+    labelled = _table(plain, found, fits, places.names, link_of(plain, family), by)
+    return labelled.assign(note=labelled[by].map(dict(zip(places.names, notes, strict=True))))
 
 
 def _reasons(
@@ -114,46 +102,6 @@ def _reasons(
     for said, applies in reasons.items():
         found[applies & (found == "")] = f"no estimate: {said}"
     return found
-
-
-def _summed(design: InterruptedTimeSeries) -> list[str]:
-    return [design.outcome, *([design.denominator] if design.denominator is not None else [])]
-
-
-def _scattered(
-    held: pd.DataFrame,
-    name: str | None,
-    place: np.ndarray,
-    period: np.ndarray,
-    known: np.ndarray,
-    shape: tuple[int, int],
-) -> np.ndarray:
-    """A column as places by periods, NaN where there is no row; ones where no column is named."""
-    if name is None:
-        return np.ones(shape)
-    found = np.full(shape, np.nan)
-    found[place[known], period[known]] = held[name].to_numpy()[known]
-    return found
-
-
-def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    issues: list[str] = []
-    values = numbers(frame[name], "data", name, issues)
-    if issues:
-        raise DataError(issues)
-    return values
-
-
-def _once(
-    place: np.ndarray, period: np.ndarray, periods: int, design: InterruptedTimeSeries, by: str
-) -> None:
-    cells = place * np.int64(periods) + period
-    repeated = len(cells) - len(np.unique(cells))
-    if repeated:
-        raise DataError(
-            f"time, by: {plural(repeated, 'row')} repeat an earlier pair of '{by}' and '{design.time}', and a"
-            " series has one value a period. Aggregate first (qe.data.time_series)."
-        )
 
 
 def _table(
