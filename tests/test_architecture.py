@@ -16,7 +16,7 @@ LAYERS = [
     {"cohort_design", "donor_design", "series_design", "windows"},
     {"chart_design"},
     {"columns", "rows"},
-    {"shapes", "cohort", "check", "provenance", "places"},
+    {"shapes", "cohort", "check", "provenance", "places", "series_calendar"},
     {"compared", "donors", "series", "charts"},
     {"synthetic", "interrupted"},
     {"result"},

@@ -22,14 +22,12 @@ from qieval.rows import (
     require_columns,
     sentence,
 )
+from qieval.series_calendar import WORDS, calendar_of
 from qieval.series_design import SeriesDesign
 from qieval.text import listed, plural
 from qieval.windows import RANGE, windows
 
-MOST_STRETCH = 3.0
-"""A calendar with more than that many times as many periods as there are rows is irregular, not gappy."""
 SEASONS = {"M": 12.0, "Q": 4.0, "W": 365.25 / 7, "D": 7.0, "h": 24.0}
-WORDS = {"M": "month", "Q": "quarter", "Y": "year", "W": "week", "D": "day", "h": "hour"}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -122,61 +120,105 @@ def read_series(
     require_columns(design, frame)
     issues: list[str] = []
     losses: list[dict[str, Any]] = [loss("read", "rows in the data", frame, design)]
+    rows, whole, periods = _rows(design, frame, issues, losses)
+    placed = _placed(design, periods)
+    seen = np.ones(len(rows), dtype=bool)
+    if until is not None:
+        seen = placed.code < placed.code_of(until, issues)
+    x, x_names = covariates(rows, getattr(design, "covariates", ()), "covariates", issues)
+    columns = {
+        name: placed.scattered(_seen(design, rows, name, seen, issues)) for name in (design.outcome, *further)
+    }
+    left_out, why = _left_out(design, whole, placed.calendar, issues)
+    denominator = _denominator(design, rows, placed, left_out, issues)
+    if issues:
+        raise DataError(issues)
+    y = columns.pop(design.outcome)
+    row = np.full(placed.periods, -1)
+    row[placed.code] = rows[POSITION].to_numpy()
+    ends = placed.periods if until is None else int(seen.sum() and placed.code[seen].max() + 1)
+    return Series(
+        periods=placed.calendar,
+        y=y,
+        denominator=denominator,
+        x=placed.scattered(x),
+        x_names=x_names,
+        others=columns,
+        left_out=left_out,
+        rhythm=placed.rhythm,
+        season=SEASONS.get({word: key for key, word in WORDS.items()}.get(placed.rhythm, "")),
+        losses=pd.DataFrame(losses),
+        notes=(*_gap_notes(placed.calendar, y[:ends]), *why, *loss_notes(losses)),
+        row=row,
+        names=placed.names,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Placed:
+    """Rows on their regular calendar: the code (n,) of each row's period, the rhythm, and the codes of dates
+    as the data spell them."""
+
+    calendar: Periods
+    code: np.ndarray
+    rhythm: str
+    names: Mapping[str, int]
+
+    @property
+    def periods(self) -> int:
+        """The number of periods T of the calendar."""
+        return len(self.calendar.labels)
+
+    def scattered(self, held: np.ndarray) -> np.ndarray:
+        """Values by row as values by period, NaN where there is no row."""
+        found = np.full((self.periods, *held.shape[1:]), np.nan)
+        found[self.code] = held
+        return found
+
+    def code_of(self, moment: Any, issues: list[str]) -> int:
+        """The code of the start; what is wrong with it is added to `issues`."""
+        if (named := self.names.get(str(moment))) is not None:
+            return named
+        return _code(self.calendar, moment, "start", issues)
+
+
+def _rows(
+    design: SeriesDesign, frame: pd.DataFrame, issues: list[str], losses: list[dict[str, Any]]
+) -> tuple[pd.DataFrame, Periods, Periods]:
+    """The rows that are used, one a period; the periods of all complete rows, and those of the window."""
     rows = complete_rows(design, frame, True, issues, losses)
-    periods = periods_in(design, rows, issues)
-    if periods is None or issues:
+    whole = periods_in(design, rows, issues)
+    if whole is None or issues:
         raise DataError(issues or ["data: no row is complete. Check the columns that the design names."])
-    whole = periods
-    rows, periods = in_window(design, rows, periods, issues, losses)
+    rows, periods = in_window(design, rows, whole, issues, losses)
     if issues:
         raise DataError(issues)
     if len(periods.code) > len(periods.labels):
         raise DataError(_repeated(design, periods))
-    calendar, code, rhythm = _calendar(design, periods)
+    return rows, whole, periods
+
+
+def _placed(design: SeriesDesign, periods: Periods) -> _Placed:
+    calendar, code, rhythm = calendar_of(design, periods)
     kind = "period" if isinstance(calendar, pd.PeriodIndex) else periods.kind
-    found = Periods(calendar, np.arange(len(calendar)), kind)
     names: dict[str, int] = {}
     if periods.kind == "date":
         names = dict(zip(np.array(periods.shown())[periods.code].tolist(), code.tolist(), strict=True))
-    seen = np.ones(len(rows), dtype=bool)
-    if until is not None:
-        named = names.get(str(until))
-        seen = code < (_code(found, until, "start", issues) if named is None else named)
-    x, x_names = covariates(rows, getattr(design, "covariates", ()), "covariates", issues)
-    columns = {
-        name: _scattered(_seen(design, rows, name, seen, issues), code, len(calendar))
-        for name in (design.outcome, *further)
-    }
-    denominator = None
-    if design.denominator is not None:
-        held = numbers(rows[design.denominator], "denominator", design.denominator, issues)
-        denominator = _scattered(held, code, len(calendar))
-    left_out, why = _left_out(design, whole, found, issues)
-    y = columns.pop(design.outcome)
-    if not issues:
-        issues += _denominator_problems(design, denominator, left_out, found)
-    if issues:
-        raise DataError(issues)
-    if denominator is not None:
-        denominator = np.where(denominator > 0, denominator, np.nan)
-    row = np.full(len(calendar), -1)
-    row[code] = rows[POSITION].to_numpy()
-    ends = len(calendar) if until is None else int(seen.sum() and code[seen].max() + 1)
-    return Series(
-        periods=found,
-        y=y,
-        denominator=denominator,
-        x=_scattered(x, code, len(calendar)),
-        x_names=x_names,
-        others=columns,
-        left_out=left_out,
-        rhythm=rhythm,
-        season=SEASONS.get({word: key for key, word in WORDS.items()}.get(rhythm, "")),
-        losses=pd.DataFrame(losses),
-        notes=(*_gap_notes(found, y[:ends]), *why, *loss_notes(losses)),
-        row=row,
-        names=names,
-    )
+    found = Periods(calendar, np.arange(len(calendar)), kind)
+    return _Placed(calendar=found, code=code, rhythm=rhythm, names=names)
+
+
+def _denominator(
+    design: SeriesDesign, rows: pd.DataFrame, placed: _Placed, left_out: np.ndarray, issues: list[str]
+) -> np.ndarray | None:
+    """The denominator by period (T,), NaN where it is none; problems are added to `issues`."""
+    if design.denominator is None:
+        return None
+    before = len(issues)
+    held = placed.scattered(numbers(rows[design.denominator], "denominator", design.denominator, issues))
+    if len(issues) == before:
+        issues += _denominator_problems(design, held, left_out, placed.calendar)
+    return np.where(held > 0, held, np.nan)
 
 
 def _seen(
@@ -191,13 +233,6 @@ def _seen(
     return values
 
 
-def _scattered(held: np.ndarray, code: np.ndarray, periods: int) -> np.ndarray:
-    """Values by row as values by period, NaN where there is no row."""
-    found = np.full((periods, *held.shape[1:]), np.nan)
-    found[code] = held
-    return found
-
-
 def _repeated(design: SeriesDesign, periods: Periods) -> str:
     counts = np.bincount(periods.code)
     twice = [periods.shown()[code] for code in np.flatnonzero(counts > 1)]
@@ -206,69 +241,6 @@ def _repeated(design: SeriesDesign, periods: Periods) -> str:
         " and a series has one value a period. Aggregate first (qe.data.time_series), or keep the rows of"
         " one place."
     )
-
-
-def _calendar(design: SeriesDesign, periods: Periods) -> tuple[pd.Index[Any], np.ndarray, str]:
-    """The regular calendar of the labels, the code of each row in it, and its rhythm."""
-    labels: Any = periods.labels
-    if len(labels) < 2:
-        rhythm = WORDS.get(labels.freqstr[0], "period") if isinstance(labels, pd.PeriodIndex) else "period"
-        return labels, periods.code, rhythm
-    daily = isinstance(labels, pd.PeriodIndex) and labels.freqstr == "D"
-    if daily or isinstance(labels, pd.DatetimeIndex):
-        labels = _as_periods(design, pd.DatetimeIndex(periods.axis()))
-    if isinstance(labels, pd.PeriodIndex):
-        ordinal = np.array([period.ordinal for period in labels])
-        step = int(np.gcd.reduce(np.diff(ordinal)))
-        labels, step = _coarser(pd.PeriodIndex(labels), step)
-        ordinal = np.array([period.ordinal for period in labels])
-        whole: Any = pd.period_range(labels[0], labels[-1], freq=labels.freq)[::step]
-        rhythm = WORDS.get(labels.freqstr[0], "period") if step == 1 else "period"
-    else:
-        ordinal = labels.to_numpy()
-        step = int(np.gcd.reduce(np.diff(ordinal)))
-        whole = pd.Index(np.arange(ordinal[0], ordinal[-1] + 1, step))
-        rhythm = "period"
-    if len(whole) > MOST_STRETCH * len(labels):
-        raise DataError(
-            f"time: the periods of '{design.time}' follow no rhythm: {len(labels)} values from"
-            f" {periods.shown()[0]} to {periods.shown()[-1]} at distances from"
-            f" {int(np.diff(ordinal).min())} to {int(np.diff(ordinal).max())}. A series needs one value a"
-            " week, month or the like: aggregate first (qe.data.time_series)."
-        )
-    return whole, ((ordinal - ordinal[0]) // step)[periods.code], rhythm
-
-
-def _as_periods(design: SeriesDesign, dates: pd.DatetimeIndex) -> pd.PeriodIndex:
-    """Dates that follow a rhythm as the periods in which they lie; the same time of day in all is ignored."""
-    if len(set(dates - dates.normalize())) == 1:
-        dates = dates.normalize()
-        days = np.diff(dates) // pd.Timedelta(days=1)
-        months: Any = dates.to_period("M")
-        same_day = len(set(dates.day)) == 1 or bool(dates.is_month_end.all())
-        if same_day and months.is_unique:
-            return pd.PeriodIndex(months)
-        if (days % 7 == 0).all():
-            return dates.to_period("W-" + dates[0].strftime("%a").upper()).asfreq(
-                "W-" + (dates[0] + pd.Timedelta(days=6)).strftime("%a").upper()
-            )
-        return dates.to_period("D")
-    hours = dates.floor("h")
-    if hours.is_unique and (dates - hours == dates[0] - hours[0]).all():
-        return hours.to_period("h")
-    raise DataError(
-        f"time: '{design.time}' holds moments that follow no rhythm (such as {dates[0]} and {dates[1]}). A"
-        " series needs one value an hour, day, week or month: aggregate first (qe.data.time_series)."
-    )
-
-
-def _coarser(labels: pd.PeriodIndex, step: int) -> tuple[pd.PeriodIndex, int]:
-    """Months at distances of three as quarters, of twelve as years, when they begin such periods."""
-    if labels.freqstr[0] == "M" and step % 12 == 0:
-        return labels.asfreq("Y") if labels[0].month == 1 else labels, 1 if labels[0].month == 1 else step
-    if labels.freqstr[0] == "M" and step % 3 == 0 and labels[0].month % 3 == 1:
-        return labels.asfreq("Q"), step // 3
-    return labels, step
 
 
 def _code(periods: Periods, moment: Any, role: str, issues: list[str]) -> int:
@@ -324,12 +296,10 @@ def _beyond(periods: Periods, moment: Any) -> bool:
 
 def _denominator_problems(
     design: SeriesDesign,
-    denominator: np.ndarray | None,
+    denominator: np.ndarray,
     left_out: np.ndarray,
     periods: Periods,
 ) -> list[str]:
-    if denominator is None:
-        return []
     bad = (denominator <= 0) & ~left_out
     if not bad.any():
         return []
