@@ -32,6 +32,7 @@ def readable(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def guarded(*given: Any, **named: Any) -> None:
+        """The command, ended with its message and no traceback where it cannot go on."""
         import qieval as qe
 
         try:

@@ -156,6 +156,7 @@ class ByColumnControl(ListControl):
         super().__init__(name, spec)
 
     def offer(self, offered: Sequence[Any]) -> None:
+        """Offer these columns in every row; what was chosen stays."""
         if self._columns == tuple(offered):
             return
         self._columns = tuple(offered)

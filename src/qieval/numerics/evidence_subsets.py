@@ -155,10 +155,12 @@ class _Grower:
     right: Floats
 
     def empty(self) -> _Grown:
+        """The factor without any column."""
         zero = np.zeros(len(self.right))
         return _Grown([], [], [], zero, zero)
 
     def add(self, grown: _Grown, column: int) -> _Grown:
+        """The factor and solution with one column more, by one row of the Cholesky factor."""
         row = np.empty((len(self.right), len(grown.columns) + 1))
         for i, (other, above) in enumerate(zip(grown.columns, grown.rows, strict=True)):
             inner = (row[:, :i] * above[:, :i]).sum(axis=1)

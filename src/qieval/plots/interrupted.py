@@ -247,7 +247,8 @@ def _titles(result: Result) -> dict[str, str]:
 def _added_up(result: Result, single: pd.DataFrame) -> pd.DataFrame | None:
     """The effect added up until each period; at the horizons of the result where no more is known, None where
     adding up means nothing."""
-    assert result.estimates is not None
+    if result.estimates is None:
+        raise ValueError("this result has no estimates to draw")
     kernel: FittedSeries = result.kernel
     horizons = result.estimates[result.estimates["term"] == "cumulative effect by horizon"]
     contrast: Any = kernel.more.get("contrast")
