@@ -141,7 +141,7 @@ class Study:
         if self.result is not None:
             self.result = self.glimpse = dataclasses.replace(self.result, design=design)
         if self.checks is not None:
-            self.checks = dataclasses.replace(self.checks, arguments=design.arguments)
+            self.checks = dataclasses.replace(self.checks, arguments=design.argued())
 
     def check_design(self) -> None:
         """Everything that can be known before outcomes after the start are looked at."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.cohort_design import CohortDesign
-from qieval.columns import covariates, numbers
+from qieval.columns import covariates, numbers, positive
 from qieval.errors import DataError, nearest
 from qieval.rows import POSITION, loss, loss_notes, require_columns
 from qieval.text import Count, listed, plural
@@ -342,21 +342,16 @@ def _outcomes(
     if design.outcome is not None:
         held["y"] = read("outcome", design.outcome)
         if design.person_time is not None:
-            held["person_time"] = _positive(
-                read("person_time", design.person_time), design.person_time, issues
+            held["person_time"] = positive(
+                read("person_time", design.person_time),
+                "person_time",
+                design.person_time,
+                "nobody can have an event in no time",
+                issues,
             )
     if design.negative_controls:
         held["controls"] = np.column_stack(
             [read("negative_controls", name) for name in design.negative_controls]
-        )
-    return held
-
-
-def _positive(held: np.ndarray, name: str, issues: list[str]) -> np.ndarray:
-    if bad := int((held <= 0).sum()):
-        issues.append(
-            f"person_time: '{name}' is zero or less in {plural(bad, 'row')}; nobody can have an event in no"
-            " time. Correct these rows or leave them out."
         )
     return held
 

@@ -112,3 +112,13 @@ def _mixed_units(unit: np.ndarray, treated: np.ndarray) -> int:
     rows = np.bincount(unit)
     ones = np.bincount(unit, weights=treated)
     return int(((ones > 0) & (ones < rows)).sum())
+
+
+def positive(held: np.ndarray, role: str, name: str, why: str, issues: list[str]) -> np.ndarray:
+    """The same numbers; values of zero or less are a problem, with the reason why."""
+    if bad := int((held <= 0).sum()):
+        issues.append(
+            f"{role}: '{name}' is zero or less in {plural(bad, 'row')}; {why}. Correct these rows or leave"
+            " them out."
+        )
+    return held

@@ -103,6 +103,10 @@ class Design:
         """The columns that must stay closed while the design is being settled."""
         return ()
 
+    def argued(self) -> Mapping[str, str]:
+        """The arguments of the user by assumption, wherever the design keeps them."""
+        return self.arguments
+
     def to_dict(self) -> dict[str, Any]:
         """The design as plain JSON-ready values, with the name of its class under 'design'."""
         plain = {item: _plain(getattr(self, item)) for item, _ in self._declared()}

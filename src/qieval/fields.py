@@ -61,6 +61,11 @@ def choice(options: tuple[str, ...], help: str, *, default: str, step: Step = "a
     return _declare(Field("choice", help, choices=options, step=step), default)
 
 
+def stated_choice(options: tuple[str, ...], help: str, *, step: Step = "data") -> Any:
+    """One of a few words that must be stated: there is no default."""
+    return _declare(Field("choice", help, choices=options, step=step), MISSING)
+
+
 def number(
     help: str, *, low: float, high: float, default: float, whole: bool = False, step: Step = "analysis"
 ) -> Any:

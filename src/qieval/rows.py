@@ -86,7 +86,7 @@ def _plain(reason: str) -> str:
 
 
 def complete_rows(
-    design: Timed, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
+    design: Design, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
 ) -> pd.DataFrame:
     """The rows without missing values in the used columns (outcomes are not looked at when blind)."""
     used = [name for name in design.required_columns() if not (blind and name in design.outcome_columns())]

@@ -96,7 +96,7 @@ def diagnose(result: Result, data: Data) -> Checks:
         )
     study = Study(result, frame, method.parse(result.design, frame), method.refit)
     found = tuple(check(study) for check in progress(method.checks, "checks"))
-    return Checks(found, method.assumptions, result.design.arguments)
+    return Checks(found, method.assumptions, result.design.argued())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -42,7 +42,7 @@ def sections(findings: Findings, rule: SuppressionRule) -> tuple[Section, ...]:
     method, and when the variation was made from another design.
     """
     _require_complete(findings)
-    settled = replace(findings, checks=replace(findings.checks, arguments=findings.result.design.arguments))
+    settled = replace(findings, checks=replace(findings.checks, arguments=findings.result.design.argued()))
     gate = Gate(settled, rule)
     return tuple(part(settled, gate) for part in progress(IN_ORDER, "report"))
 

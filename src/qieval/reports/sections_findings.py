@@ -121,7 +121,7 @@ def _seen(findings: Findings, gate: Gate, row: Mapping[Hashable, str]) -> str:
     ordered = sorted(found, key=lambda check: check.verdict != "concern")
     if found:
         return " ".join(gate.text(check.text, "Assumption ledger") for check in ordered)
-    argued = row["assumption"] in findings.result.design.arguments
+    argued = row["assumption"] in findings.result.design.argued()
     return "" if argued else row["text"]
 
 

@@ -50,7 +50,7 @@ def limitations(findings: Findings, gate: Gate) -> Section:
 
 
 def _open(findings: Findings) -> list[str]:
-    arguments = findings.result.design.arguments
+    arguments = findings.result.design.argued()
     return [
         f"{_start(assumption.name)}: {assumption.statement} If it fails, {assumption.consequence}."
         for assumption in findings.checks.assumptions
@@ -59,7 +59,7 @@ def _open(findings: Findings) -> list[str]:
 
 
 def _argued(findings: Findings) -> list[tuple[str, str]]:
-    arguments = findings.result.design.arguments
+    arguments = findings.result.design.argued()
     untestable = [assumption.name for assumption in findings.checks.assumptions if not assumption.testable]
     return [(name, arguments[name]) for name in untestable if arguments.get(name, "").strip()]
 
