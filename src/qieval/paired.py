@@ -219,9 +219,9 @@ def _values(
         losses.append(
             loss("complete cases", "missing values of the outcome", rows[known | ~readable], _RowsOnly)
         )
-    y[known] = numbers(rows.loc[known, design.outcome], "outcome", design.outcome, issues)
+    y[known] = numbers(rows.loc[known, design.outcome].infer_objects(), "outcome", design.outcome, issues)
     if design.person_time is not None:
-        time[known] = _time(rows[known], "person_time", design.person_time, issues)
+        time[known] = _time(rows[known].infer_objects(), "person_time", design.person_time, issues)
     if issues:
         raise DataError(issues)
     return y, time

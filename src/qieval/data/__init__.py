@@ -16,6 +16,13 @@ from qieval.data.simulate import Simulation, simulate
 from qieval.data.simulate_charts import ChartSimulation, simulate_charts
 from qieval.data.simulate_cohort import CohortSimulation, simulate_cohort
 from qieval.data.simulate_hospital import HospitalSimulation, simulate_hospital
+from qieval.data.simulate_natural import (
+    NaturalExperiment,
+    simulate_birth_weight,
+    simulate_cutoff,
+    simulate_frequent_attenders,
+    simulate_instrument,
+)
 from qieval.data.simulate_panel import simulate_panel
 from qieval.data.simulate_series import SeriesSimulation, simulate_series
 from qieval.data.time_series import time_series
@@ -26,6 +33,7 @@ __all__ = [
     "Extract",
     "HospitalSimulation",
     "Lookup",
+    "NaturalExperiment",
     "RiskSetSampling",
     "Scenario",
     "SeriesScenario",
@@ -41,9 +49,13 @@ __all__ = [
     "read",
     "risk_sets",
     "simulate",
+    "simulate_birth_weight",
     "simulate_charts",
     "simulate_cohort",
+    "simulate_cutoff",
+    "simulate_frequent_attenders",
     "simulate_hospital",
+    "simulate_instrument",
     "simulate_panel",
     "simulate_series",
     "time_series",

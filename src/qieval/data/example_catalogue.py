@@ -14,6 +14,12 @@ from qieval.data.simulate import simulate
 from qieval.data.simulate_charts import simulate_charts
 from qieval.data.simulate_cohort import simulate_cohort
 from qieval.data.simulate_hospital import simulate_hospital
+from qieval.data.simulate_natural import (
+    simulate_birth_weight,
+    simulate_cutoff,
+    simulate_frequent_attenders,
+    simulate_instrument,
+)
 from qieval.data.simulate_series import simulate_series
 
 PACKAGE = "causaldata"
@@ -128,6 +134,50 @@ EXAMPLES = {
         "qieval's simulator, simulate_cohort(4000, seed=20)",
         "MIT (made by qieval)",
         made=lambda: simulate_cohort(4000, seed=20).frame,
+    ),
+    "health_check": Example(
+        "Simulated: 12,000 people aged 60 to 70, who are invited to a health check from 65 (age_months 780)"
+        " on; 10% attend below and 55% above (health_check). It lowers cost by 400 and the chance of an"
+        " emergency admission by 0.1. eye_test is a negative control. Truth: simulate_cutoff(seed=20).truth.",
+        12_000,
+        10,
+        "regression discontinuity",
+        "qieval's simulator, simulate_cutoff(seed=20)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_cutoff(seed=20).frame,
+    ),
+    "birth_weight": Example(
+        "Simulated: 20,000 newborns; those below 1,500 g receive extra care, which lowers deaths in the first"
+        " year by 3.5 percentage points. Hospitals with little staff round weights to 100 g, and more of"
+        " their newborns die: a trap. Truth: simulate_birth_weight(seed=2).truth.",
+        20_000,
+        7,
+        "regression discontinuity",
+        "qieval's simulator, simulate_birth_weight(seed=2)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_birth_weight(seed=2).frame,
+    ),
+    "specialist_hospital": Example(
+        "Simulated: 6,000 patients, taken to a specialist hospital more often the nearer it is"
+        " (extra_distance) and the sicker they are, by a severity that is not in the data; it lowers deaths"
+        " by 5 percentage points. cataract is a negative control. Truth: simulate_instrument(seed=20).truth.",
+        6000,
+        11,
+        "instrumental variables",
+        "qieval's simulator, simulate_instrument(seed=20)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_instrument(seed=20).frame,
+    ),
+    "frequent_attenders": Example(
+        "Simulated: people with four or more emergency visits in a year, who then got a case manager; visits"
+        " in the year before and after. The case manager does nothing at all: a trap. In everybody the mean"
+        " is 0.98 and the standard deviation 1.53. Truth: simulate_frequent_attenders(seed=20).truth.",
+        1473,
+        5,
+        "before and after",
+        "qieval's simulator, simulate_frequent_attenders(seed=20)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_frequent_attenders(seed=20).frame,
     ),
     "organ_donations": Example(
         "Share of people registering as organ donors, 27 US states by quarter; California (california is"
