@@ -1,8 +1,6 @@
 """Interrupted time series and control charts: time, memory and what is reached, beside other packages.
 
-Each row runs in a process of its own: CPU seconds (user + system) of the task alone after a warm-up on a few
-series, so that loading libraries and compiled code (numba) is not counted; peak memory is that of the whole
-process, imports and data included (Linux). One thread. Data: simulated counts of 5,000 practices over 120
+How rows are run: side_by_side.py. Data: simulated counts of 5,000 practices over 120
 months with a season, a trend and a fall of 10% in month 73; R's Seatbelts (scits_seatbelts.csv) for single
 series. A row that says "scaled" ran on a part of the series, and its seconds are multiplied. statsmodels is
 part of this environment; clinical-qikit runs in one of its own, given as --peers. "result" tells what was
@@ -10,27 +8,14 @@ reached.
 Usage: python benchmarks/series.py [--peers PYTHON --repeats R --limit SECONDS --only WORDS]
 """
 
-import argparse
-import contextlib
-import io
-import json
-import os
-import resource
-import signal
-import statistics
-import subprocess
-import sys
-import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from side_by_side import Group, Row, Run, main
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 SEAT_BELTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "scits_seatbelts.csv"
 SERIES, MONTHS, START = 5000, 120, 72
 PART = 100
@@ -40,7 +25,6 @@ FEW = 3
 AGAIN = 20
 """Repetitions of a single fit, of which the mean is reported."""
 
-Run = Callable[[], str]
 Prepare = Callable[[int], Run]
 
 
@@ -250,155 +234,61 @@ def public(**given: Any) -> Prepare:
     return prepare
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line: a program, how it is prepared, its number of series, what its seconds are multiplied by."""
-
-    tool: str
-    prepare: Prepare
-    series: int = 1
-    times: float = 1.0
-    peer: bool = False
+def row_of(tool: str, prepare: Prepare, series: int = 1, times: float = 1.0, *, peer: bool = False) -> Row:
+    """A row on so many series; a warm-up takes a few of them."""
+    return Row(tool, lambda small: prepare(min(FEW, series) if small else series), times, peer)
 
 
 def part_of(tool: str, prepare: Prepare, series: int, *, peer: bool = False) -> Row:
     """A row that is run on a part of the series."""
-    return Row(f"{tool} (scaled from {series} series)", prepare, series, SERIES / series, peer)
+    return row_of(f"{tool} (scaled from {series} series)", prepare, series, SERIES / series, peer=peer)
 
 
 ONE = 1 / AGAIN
 
-GROUPS: dict[str, tuple[str, bool, list[Row]]] = {
-    "series": (
+GROUPS: dict[str, Group] = {
+    "series": Group(
         "5,000 series x 120 months, quasi-Poisson with exposure, trend, season and level (aim: 60 s)",
-        False,
         [
-            Row("qieval, `qe.each`", each_study, SERIES),
+            row_of("qieval, `qe.each`", each_study, SERIES),
             part_of("statsmodels, loop of `GLM`", statsmodels_loop, 500),
         ],
     ),
-    "charts": (
+    "charts": Group(
         "5,000 u' charts x 120 months with rules (aim: 10 s)",
-        False,
         [
-            Row("qieval, `qe.each`", each_chart, SERIES),
+            row_of("qieval, `qe.each`", each_chart, SERIES),
             part_of("clinical-qikit, loop of `qic`", qikit_loop, PART, peer=True),
         ],
     ),
-    "reml": (
+    "reml": Group(
         "Seat belts, straight line with AR(1) errors, one fit",
-        True,
         [
-            Row("qieval, REML with Kenward-Roger", reml, times=ONE),
-            Row(
+            row_of("qieval, REML with Kenward-Roger", reml, times=ONE),
+            row_of(
                 "qieval, `qe.estimate` with effects by period",
                 public(seasonality="one per season", inference="AR errors by REML"),
                 times=ONE,
             ),
-            Row("statsmodels, `GLSAR` (Cochrane-Orcutt)", glsar, times=ONE),
+            row_of("statsmodels, `GLSAR` (Cochrane-Orcutt)", glsar, times=ONE),
         ],
+        needs=SEAT_BELTS,
     ),
-    "arima": (
+    "arima": Group(
         "Seat belts, ARIMA(1,0,1)(0,1,1)[12] with three regressors, one fit",
-        True,
         [
-            Row("qieval", arima),
-            Row(
+            row_of("qieval", arima),
+            row_of(
                 "qieval, `qe.estimate` with effects by period",
                 public(model="ARIMA", arima="1,0,1 x 0,1,1", trend="none", seasonality="one per season"),
                 times=ONE,
             ),
-            Row("statsmodels, `SARIMAX`", sarimax),
+            row_of("statsmodels, `SARIMAX`", sarimax),
         ],
+        needs=SEAT_BELTS,
     ),
 }
 
 
-def cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def measure(group: str, place: int) -> dict[str, Any]:
-    row = GROUPS[group][2][place]
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        row.prepare(min(FEW, row.series))()
-        run = row.prepare(row.series)
-        before, wall = cpu(), time.perf_counter()
-        result = run()
-    return {
-        "cpu": (cpu() - before) * row.times,
-        "wall": (time.perf_counter() - wall) * row.times,
-        "peak_mb": peak_mb(),
-        "result": result,
-    }
-
-
-def measured(group: str, place: int, python: str, options: argparse.Namespace) -> dict[str, Any] | str:
-    environment = os.environ | dict.fromkeys(THREADS, "1") | {"TQDM_DISABLE": "1"}
-    runs: list[dict[str, Any]] = []
-    for _ in range(options.repeats):
-        command = [python, __file__, "--limit", str(options.limit), "--one", group, str(place)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode == -signal.SIGXCPU:
-            return f"more than {options.limit}"
-        if done.returncode:
-            return "failed: " + (done.stderr.strip().splitlines() or ["no message"])[-1]
-        runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
-        if runs[-1]["cpu"] > options.once:
-            break
-    middle = {key: statistics.median(run[key] for run in runs) for key in ("cpu", "wall", "peak_mb")}
-    return middle | {"result": runs[0]["result"]}
-
-
-def seconds(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
-
-
-def table(group: str, options: argparse.Namespace) -> None:
-    said, _, rows = GROUPS[group]
-    print(f"\n{said}\n\n| tool | CPU seconds | of qieval's | peak MB | result |\n|---|---|---|---|---|")
-    first = None
-    for place, row in enumerate(rows):
-        if row.peer and not options.peers:
-            print(f"| {row.tool} | not installed (--peers) | | | |", flush=True)
-            continue
-        found = measured(group, place, options.peers if row.peer else sys.executable, options)
-        if isinstance(found, str):
-            print(f"| {row.tool} | {found} | | | |", flush=True)
-            continue
-        first = found["cpu"] if first is None else first
-        cells = (seconds(found["cpu"]), seconds(found["cpu"] / first), f"{found['peak_mb']:.0f}")
-        print(f"| {row.tool} | {' | '.join(cells)} | {found['result']} |", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", help="python of an environment that holds clinical-qikit")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=300, help="CPU seconds at which a row is stopped")
-    parser.add_argument("--once", type=float, default=20.0, help="CPU seconds: no row is repeated from there")
-    parser.add_argument("--only", default="", help="groups whose name or description holds these words")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 5))
-        print(json.dumps(measure(options.one[0], int(options.one[1]))))
-        return
-    print(f"One thread, median of {options.repeats} runs, each in a process of its own")
-    for group, (said, needs_file, _) in GROUPS.items():
-        if options.only not in f"{group}: {said}":
-            continue
-        if needs_file and not SEAT_BELTS.is_file():
-            print(f"\n{said}\n\nnot run: {SEAT_BELTS.name} is not beside the repository")
-            continue
-        table(group, options)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, GROUPS)

@@ -1,26 +1,14 @@
 """Synthetic control: time, memory and what is reached, beside other packages, in one run.
 
-Each row runs in a process of its own: CPU seconds (user + system) of the task alone after
-a warm-up on a few units, so that loading libraries and compiled code (numba) is not counted; peak memory is
-that of the whole process, imports included (Linux). One thread. Data: cigarette sales in 39 states 1970 to
+How rows are run: side_by_side.py. Data: cigarette sales in 39 states 1970 to
 2000 (Proposition 99, California from 1989; scits_prop99_smoking.csv) with the predictors of Abadie, Diamond
 and Hainmueller (2010); simulated panels with four factors. Other packages run in an environment of their own,
 given as --peers (python with mlsynth, diff-diff, pysyncon, synthdid-py). "result" tells what was reached.
 Usage: python benchmarks/synthetic_control.py [--peers PYTHON --repeats R --limit SECONDS --only WORDS]
 """
 
-import argparse
-import contextlib
-import io
 import json
-import os
-import resource
-import signal
-import statistics
-import subprocess
 import sys
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from side_by_side import Group, Row, Run, main
 
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SMOKING = SHARED / "data" / "scits_prop99_smoking.csv"
 REFERENCE = SHARED / "reference" / "scits.json"
@@ -101,9 +89,6 @@ def _panel(frame: pd.DataFrame, names: list[str], start: int, predictors: np.nda
     wide = frame.pivot(index="time", columns="unit", values="y")[names]
     pre = int((wide.index < start).sum())
     return Panel(np.ascontiguousarray(wide.to_numpy()), predictors, frame, pre, names)
-
-
-Run = Callable[[], str]
 
 
 def loss(mean_square: float) -> str:
@@ -322,107 +307,117 @@ def pysyncon(panel: Panel, placebos: bool) -> Run:
     return run
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line: a program, how it is prepared, and whether it needs the other environment."""
-
-    tool: str
-    prepare: Callable[[Panel], Run]
-    peer: bool = False
+Prepare = Callable[["Panel"], Run]
 
 
-def of_peer(tool: str, prepare: Callable[..., Run], *given: Any) -> Row:
-    return Row(tool, lambda panel: prepare(panel, *given), peer=True)
+def on(make: "Make", *rows: tuple[str, Prepare, bool]) -> list[Row]:
+    """Rows on one panel; a warm-up takes a few of its units."""
+    return [
+        Row(tool, lambda small, prepare=prepare: prepare(make(FEW if small else None)), peer=peer)
+        for tool, prepare, peer in rows
+    ]
+
+
+def own(tool: str, prepare: Prepare) -> tuple[str, Prepare, bool]:
+    return tool, prepare, False
+
+
+def of_peer(tool: str, prepare: Callable[..., Run], *given: Any) -> tuple[str, Prepare, bool]:
+    return tool, lambda panel: prepare(panel, *given), True
 
 
 Make = Callable[[int | None], Panel]
 KERNEL = "qieval"
 PUBLIC = "qieval, `qe.estimate` with placebos, intervals and balance"
 
-GROUPS: dict[str, tuple[str, Make, list[Row]]] = {
-    "nested one": (
+GROUPS: dict[str, Group] = {
+    "nested one": Group(
         "Proposition 99, nested V, one fit",
-        smoking,
-        [
-            Row(KERNEL, nested_one),
+        on(
+            smoking,
+            own(KERNEL, nested_one),
             of_peer("mlsynth, MSCMT backend", mlsynth, True, False),
             of_peer("diff-diff, 4 starts", diff_diff, True, False),
             of_peer("diff-diff, 20 starts", diff_diff, True, False, 20),
             of_peer("pysyncon, defaults", pysyncon, False),
-        ],
+        ),
+        needs=SMOKING,
     ),
-    "nested placebos": (
+    "nested placebos": Group(
         "Proposition 99, nested V, one fit and 38 placebos (aim: 10 s)",
-        smoking,
-        [
-            Row(KERNEL, nested_all),
-            Row(PUBLIC, public_nested),
+        on(
+            smoking,
+            own(KERNEL, nested_all),
+            own(PUBLIC, public_nested),
             of_peer("mlsynth, MSCMT backend", mlsynth, True, True),
             of_peer("diff-diff, 4 starts", diff_diff, True, True),
             of_peer("pysyncon, defaults", pysyncon, True),
-        ],
+        ),
+        needs=SMOKING,
     ),
-    "outcomes placebos": (
+    "outcomes placebos": Group(
         "Proposition 99, outcomes only, one fit and 38 placebos (aim: 0.5 s)",
-        smoking,
-        [
-            Row(KERNEL, outcomes_all),
-            Row(PUBLIC, public),
+        on(
+            smoking,
+            own(KERNEL, outcomes_all),
+            own(PUBLIC, public),
             of_peer("mlsynth", mlsynth, False, True),
             of_peer("diff-diff", diff_diff, False, True),
-        ],
+        ),
+        needs=SMOKING,
     ),
-    "sdid": (
+    "sdid": Group(
         f"Proposition 99, SDID and {DRAWS} placebo draws (aim: 2 s)",
-        smoking,
-        [
-            Row("qieval, as R synthdid", lambda panel: sdid_draws(panel, exact=False)),
-            Row("qieval, exact weights", lambda panel: sdid_draws(panel, exact=True)),
-            Row(
+        on(
+            smoking,
+            own("qieval, as R synthdid", lambda panel: sdid_draws(panel, exact=False)),
+            own("qieval, exact weights", lambda panel: sdid_draws(panel, exact=True)),
+            own(
                 "qieval, `qe.estimate` with all 38 placebos",
                 lambda panel: public(panel, "SyntheticDifferenceInDifferences"),
             ),
             of_peer("diff-diff", diff_diff_sdid),
             of_peer("synthdid-py", synthdid_py),
-        ],
+        ),
+        needs=SMOKING,
     ),
-    "200": (
+    "200": Group(
         "200 donors x 100 periods (80 before), one fit and 200 placebos (aim: 1 s)",
-        lambda units: simulated(200, 100, 80, units),
-        [
-            Row(KERNEL, outcomes_all),
-            Row(PUBLIC, public),
+        on(
+            lambda units: simulated(200, 100, 80, units),
+            own(KERNEL, outcomes_all),
+            own(PUBLIC, public),
             of_peer("mlsynth", mlsynth, False, True),
             of_peer("diff-diff", diff_diff, False, True),
-        ],
+        ),
     ),
-    "200 sdid": (
+    "200 sdid": Group(
         f"200 donors x 100 periods (80 before), SDID and {DRAWS} placebo draws",
-        lambda units: simulated(200, 100, 80, units),
-        [
-            Row("qieval, as R synthdid", lambda panel: sdid_draws(panel, exact=False)),
-            Row("qieval, exact weights", lambda panel: sdid_draws(panel, exact=True)),
+        on(
+            lambda units: simulated(200, 100, 80, units),
+            own("qieval, as R synthdid", lambda panel: sdid_draws(panel, exact=False)),
+            own("qieval, exact weights", lambda panel: sdid_draws(panel, exact=True)),
             of_peer("diff-diff", diff_diff_sdid),
-        ],
+        ),
     ),
-    "2000 one": (
+    "2000 one": Group(
         "2,000 donors x 200 periods (150 before), one fit (aim: 0.05 s)",
-        lambda units: simulated(2000, 200, 150, units),
-        [
-            Row(KERNEL, outcomes_one),
+        on(
+            lambda units: simulated(2000, 200, 150, units),
+            own(KERNEL, outcomes_one),
             of_peer("mlsynth", mlsynth, False, False),
             of_peer("diff-diff", diff_diff, False, False),
-        ],
+        ),
     ),
-    "2000": (
+    "2000": Group(
         "2,000 donors x 200 periods (150 before), one fit and 2,000 placebos (aim: 45 s, 500 MB)",
-        lambda units: simulated(2000, 200, 150, units),
-        [
-            Row(KERNEL, outcomes_all),
-            Row(PUBLIC, public),
+        on(
+            lambda units: simulated(2000, 200, 150, units),
+            own(KERNEL, outcomes_all),
+            own(PUBLIC, public),
             of_peer("mlsynth", mlsynth, False, True),
             of_peer("diff-diff", diff_diff, False, True),
-        ],
+        ),
     ),
 }
 
@@ -440,92 +435,7 @@ Recorded elsewhere (R 4.2.2, one thread, user CPU seconds; not run by this scrip
 """
 
 
-def cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def measure(group: str, place: int) -> dict[str, Any]:
-    _, make, rows = GROUPS[group]
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rows[place].prepare(make(FEW))()
-        run = rows[place].prepare(make(None))
-        before, wall = cpu(), time.perf_counter()
-        result = run()
-    return {
-        "cpu": cpu() - before,
-        "wall": time.perf_counter() - wall,
-        "peak_mb": peak_mb(),
-        "result": result,
-    }
-
-
-def measured(group: str, place: int, python: str, options: argparse.Namespace) -> dict[str, Any] | str:
-    environment = os.environ | dict.fromkeys(THREADS, "1") | {"TQDM_DISABLE": "1"}
-    runs: list[dict[str, Any]] = []
-    for _ in range(options.repeats):
-        command = [python, __file__, "--limit", str(options.limit), "--one", group, str(place)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode == -signal.SIGXCPU:
-            return f"more than {options.limit}"
-        if done.returncode:
-            return "failed: " + (done.stderr.strip().splitlines() or ["no message"])[-1]
-        runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
-        if runs[-1]["cpu"] > options.once:
-            break
-    middle = {key: statistics.median(run[key] for run in runs) for key in ("cpu", "wall", "peak_mb")}
-    return middle | {"result": runs[0]["result"]}
-
-
-def seconds(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
-
-
-def table(group: str, options: argparse.Namespace) -> None:
-    said, _, rows = GROUPS[group]
-    print(f"\n{said}\n\n| tool | CPU seconds | of qieval's | peak MB | result |\n|---|---|---|---|---|")
-    first = None
-    for place, row in enumerate(rows):
-        if row.peer and not options.peers:
-            print(f"| {row.tool} | not installed (--peers) | | | |", flush=True)
-            continue
-        found = measured(group, place, options.peers if row.peer else sys.executable, options)
-        if isinstance(found, str):
-            print(f"| {row.tool} | {found} | | | |", flush=True)
-            continue
-        first = found["cpu"] if first is None else first
-        cells = (seconds(found["cpu"]), seconds(found["cpu"] / first), f"{found['peak_mb']:.0f}")
-        print(f"| {row.tool} | {' | '.join(cells)} | {found['result']} |", flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", help="python of an environment that holds the other packages")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=300, help="CPU seconds at which a row is stopped")
-    parser.add_argument("--once", type=float, default=20.0, help="CPU seconds: no row is repeated from there")
-    parser.add_argument("--only", default="", help="groups whose name or description holds these words")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.one:
-        resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 5))
-        print(json.dumps(measure(options.one[0], int(options.one[1]))))
-        return
-    print(f"One thread, median of {options.repeats} runs, each in a process of its own")
-    for group, (said, make, _) in GROUPS.items():
-        if options.only not in f"{group}: {said}":
-            continue
-        if make is smoking and not SMOKING.is_file():
-            print(f"\n{said}\n\nnot run: {SMOKING.name} is not beside the repository")
-            continue
-        table(group, options)
-    print(RECORDED)
-
-
 if __name__ == "__main__":
-    main()
+    main(__file__, __doc__, GROUPS)
+    if "--one" not in sys.argv:
+        print(RECORDED)
