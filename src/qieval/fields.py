@@ -144,7 +144,10 @@ def _number(name: str, spec: Field, held: Any) -> list[str]:
     if isinstance(held, bool) or not isinstance(held, (int, float)):
         return [f"{name}: {held!r} is not a number. It says {spec.help}."]
     if spec.low is None or spec.high is None or not spec.low <= held <= spec.high:
-        return [f"{name}: {held!r} lies outside {spec.low:g} to {spec.high:g}. It says {spec.help}."]
+        hint = ""
+        if spec.high is not None and spec.high <= 1 < held <= 100:
+            hint = f" For {held:g}% write {held / 100:g}."
+        return [f"{name}: {held!r} lies outside {spec.low:g} to {spec.high:g}. It says {spec.help}.{hint}"]
     if spec.whole and held != int(held):
         return [f"{name}: {held!r} is not a whole number. It says {spec.help}."]
     return []

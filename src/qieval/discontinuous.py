@@ -1,0 +1,368 @@
+"""People around a cutoff and the fit at it: what estimates, checks and pictures of a discontinuity share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qieval.columns import numbers
+from qieval.errors import DataError, EstimationError
+from qieval.numerics.discontinuity import Discontinuity, Local, Scored, discontinuity
+from qieval.row_data import RowData, read_rows
+from qieval.text import listed, number, plural
+
+RIGHT_IS_TREATED = ("at or above", "at or below")
+MIRRORED = ("at or below", "above")
+"""Sides whose rule takes people at the cutoff itself to the left: the score is counted backwards."""
+DAY = 86_400
+FEW_SUPPORT = 20
+"""With fewer different scores than this on a side near the cutoff a score counts as having few values."""
+MASS = 0.2
+"""A score has mass points where at least this share of rows repeats another one's score."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Discontinuous:
+    """Rows around a cutoff, ready to be compared.
+
+    s (n,): the score less its cutoff, counted so that those at the cutoff are on the side s >= 0. toward: 1
+    where larger s are larger scores, else -1. sign: 1 where s >= 0 is the treated side, else -1. kept (n,):
+    rows that take part (outside the donut). received (n,) or None. at (n,): which cutoff each row has, among
+    `cutoffs`. y (n,): the outcome, a rate where there is person-time; weights (n,) or None: weights times
+    person-time. dates: whether the score is a date, in days.
+    """
+
+    data: RowData
+    score: np.ndarray
+    s: np.ndarray
+    toward: int
+    sign: int
+    kept: np.ndarray
+    received: np.ndarray | None
+    cutoffs: np.ndarray
+    at: np.ndarray
+    dates: bool
+    notes: tuple[str, ...]
+
+    @property
+    def treated(self) -> np.ndarray:
+        """Who receives the intervention by the rule (n,)."""
+        right: np.ndarray = self.s >= 0
+        return right if self.sign > 0 else ~right
+
+    @property
+    def y(self) -> np.ndarray:
+        """The outcome (n,), per person-time where that is known."""
+        held, time = self.data.outcome, self.data.person_time
+        return held if time is None else held / time
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weight of each row (n,), times its person-time for rates; None where all count the same."""
+        time, weights = self.data.person_time, self.data.weights
+        if time is None:
+            return weights
+        return time if weights is None else weights * time
+
+    @property
+    def kind(self) -> str:
+        """Whether the outcome is a mean, a risk (0 and 1) or a rate."""
+        if self.data.person_time is not None:
+            return "rate"
+        return "risk" if np.isin(self.data.outcome, (0.0, 1.0)).all() else "mean"
+
+    def shown(self, s: Any) -> Any:
+        """Distances from a single cutoff as scores; with several cutoffs the distance itself."""
+        base = self.cutoffs[0] if len(self.cutoffs) == 1 else 0.0
+        return base + self.toward * np.asarray(s)
+
+    def said(self, s: float) -> str:
+        """A score in words."""
+        value = float(self.shown(s))
+        if self.dates:
+            return str(pd.Timestamp(value * DAY, unit="s").date())
+        return number(value, 6)
+
+    @property
+    def cutoff(self) -> str:
+        """The cutoff in words."""
+        return self.said(0.0) if len(self.cutoffs) == 1 else f"one of {len(self.cutoffs)}"
+
+
+def read(design: Any, frame: pd.DataFrame, *, blind: bool = False) -> Discontinuous:
+    """Parse a frame for a regression discontinuity. DataError lists everything that does not fit."""
+    data = read_rows(design, frame, blind=blind)
+    issues: list[str] = []
+    score, dates = _amounts(data.rows[design.score], design.score, issues)
+    received = None
+    if design.received is not None:
+        received = numbers(data.rows[design.received], "received", design.received, issues)
+    cutoff = _cutoffs(design, data, dates, issues)
+    if issues:
+        raise DataError(issues)
+    toward = -1 if design.treated_side in MIRRORED else 1
+    s = toward * (score - cutoff)
+    cutoffs, at = np.unique(cutoff, return_inverse=True)
+    kept, notes = _kept(design, score, s)
+    made = Discontinuous(
+        data=data,
+        score=score,
+        s=s,
+        toward=toward,
+        sign=1 if design.treated_side in RIGHT_IS_TREATED else -1,
+        kept=kept,
+        received=received,
+        cutoffs=cutoffs,
+        at=at,
+        dates=dates,
+        notes=(*data.notes, *notes),
+    )
+    issues += _both_sides(design, made)
+    if issues:
+        raise DataError(issues)
+    return made
+
+
+def _amounts(column: pd.Series[Any], name: str, issues: list[str]) -> tuple[np.ndarray, bool]:
+    """A score as numbers (dates in days), and whether it is dates."""
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.start_time
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_localize(None)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return (column - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype=float) / DAY, True
+    if not pd.api.types.is_numeric_dtype(column):
+        read = pd.to_datetime(column, format="ISO8601", errors="coerce")
+        if (
+            column.notna().any()
+            and read.notna().all()
+            and pd.to_numeric(column, errors="coerce").isna().all()
+        ):
+            return (read - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype=float) / DAY, True
+        if pd.to_numeric(column, errors="coerce").isna().all():
+            issues.append(
+                f"score: '{name}' holds text. If these are dates, convert them, saying which number is the"
+                " day:"
+                f" pd.to_datetime(data['{name}'], dayfirst=True). A score must be a number or a date."
+            )
+            return np.zeros(len(column)), False
+    return numbers(column, "score", name, issues), False
+
+
+def _cutoffs(design: Any, data: RowData, dates: bool, issues: list[str]) -> Any:
+    """The cutoff of every row (a single one as an array of one)."""
+    if issues:
+        return np.zeros(len(data))
+    if design.cutoff_column is not None:
+        if dates:
+            issues.append(
+                "score, cutoff_column: cutoffs of their own are for scores that are numbers, not dates."
+            )
+        return numbers(data.rows[design.cutoff_column], "cutoff_column", design.cutoff_column, issues)
+    held = design.cutoff
+    if dates:
+        moment = pd.to_datetime(str(held), format="ISO8601", errors="coerce")
+        if isinstance(held, (int, float)) or not isinstance(moment, pd.Timestamp):
+            issues.append(
+                f"cutoff: the score '{design.score}' holds dates, but {held!r} is no date. Write it as"
+                " 2019-04-01."
+            )
+            return np.zeros(len(data))
+        return np.full(len(data), (moment - pd.Timestamp(0)).total_seconds() / DAY)
+    if isinstance(held, bool) or not isinstance(held, (int, float)):
+        issues.append(f"cutoff: {held!r} is not a number, but the score '{design.score}' is. Give a number.")
+        return np.zeros(len(data))
+    return np.full(len(data), float(held))
+
+
+def _kept(design: Any, score: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Rows outside the donut and not at a score that is left out."""
+    inside = np.abs(s) < design.donut if design.donut else np.zeros(len(s), dtype=bool)
+    listed_out = (
+        np.isin(score, np.array(design.leave_out, dtype=float)) if design.leave_out else inside & False
+    )
+    notes = []
+    if design.donut:
+        notes.append(
+            f"donut: {plural(int(inside.sum()), 'row')} nearer to the cutoff than {design.donut:g} are"
+            " left out."
+        )
+    if design.leave_out:
+        notes.append(
+            f"leave_out: {plural(int(listed_out.sum()), 'row')} at the scores {listed(design.leave_out)} are"
+            " left out."
+        )
+    return ~(inside | listed_out), notes
+
+
+def _both_sides(design: Any, made: Discontinuous) -> list[str]:
+    """The problem that one side of the cutoff is empty, in words."""
+    right = made.s[made.kept] >= 0
+    if right.any() and not right.all():
+        return []
+    if (made.s >= 0).any() and not (made.s >= 0).all():
+        return [
+            "donut, leave_out: nobody is left on one side of the cutoff, so there is nobody to compare."
+            " Leave out"
+            " fewer scores."
+        ]
+    low, high = np.nanmin(made.score), np.nanmax(made.score)
+    asked = f"{made.cutoff}"
+    if made.dates:
+        low, high = (str(pd.Timestamp(value * DAY, unit="s").date()) for value in (low, high))
+    else:
+        low, high = number(float(low), 6), number(float(high), 6)
+    return [
+        f"cutoff: all people are on one side of {asked} ('{design.score}' runs from {low} to {high}), so"
+        " there"
+        " is nobody to compare. Check the cutoff, its units, and the filters that made these data."
+    ]
+
+
+def local_of(design: Any, **changes: Any) -> Local:
+    """The settings of the local polynomial that a design asks for."""
+    settings: dict[str, Any] = {
+        "p": int(design.order),
+        "q": int(design.q),
+        "deriv": design.derivative,
+        "kernel": design.kernel,
+        "rule": design.bandwidth_rule,
+        "h": _pair(design.bandwidth),
+        "b": _pair(design.bias_bandwidth),
+        "rho": float(design.bandwidth_ratio) or None,
+        "sharp_bandwidth": design.bandwidth_for == "outcome",
+        "variance": design.variance_kind,
+        "neighbours": int(design.neighbours),
+        "mass_points": design.mass_points,
+        "regularise": float(design.regularise),
+        "level": design.level,
+    }
+    return Local(**{**settings, **changes})
+
+
+def _pair(held: tuple[Any, ...]) -> tuple[float, float] | None:
+    return (float(held[0]), float(held[-1])) if held else None
+
+
+def fit(
+    design: Any,
+    made: Discontinuous,
+    y: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
+    *,
+    cutoff: float = 0.0,
+    parts: tuple[str, ...] = ("received", "covariates"),
+    **changes: Any,
+) -> Discontinuity:
+    """The local polynomial fit at the cutoff of some outcome (that of the design by default).
+
+    rows (n,): which rows to use (by default those kept). cutoff: another place on s. parts: what else of the
+    design takes part. EstimationError where nothing can be estimated.
+    """
+    used = made.kept if rows is None else rows
+    if cutoff == 0.0:
+        _require_sides(made, used)
+    scored = Scored(
+        score=made.s[used],
+        y=(made.y if y is None else y)[used],
+        cutoff=cutoff,
+        uptake=made.received[used] if "received" in parts and made.received is not None else None,
+        covariates=made.data.x[used] if "covariates" in parts and made.data.x.shape[1] else None,
+        weights=None if made.weights is None else made.weights[used],
+        clusters=None if made.data.cluster is None else made.data.cluster[used],
+    )
+    local = local_of(design, **changes)
+    if made.toward < 0 and "h" not in changes:
+        turned = {"h": _pair(design.bandwidth[::-1]), "b": _pair(design.bias_bandwidth[::-1])}
+        local = local_of(design, **{**changes, **turned})
+    return discontinuity(scored, local)
+
+
+def fit_anyway(design: Any, made: Discontinuous, **of: Any) -> tuple[Discontinuity, list[str]]:
+    """The fit; where too few different scores leave no bandwidth to the data, that of the nearest ones.
+
+    of: what `fit` takes. Returns also what is to be said about it. EstimationError where the nearest scores
+    are too few as well.
+    """
+    try:
+        return fit(design, made, **of), []
+    except EstimationError:
+        if design.bandwidth or of.get("h") is not None or of.get("cutoff"):
+            raise
+        by_lot = design.inference == "local randomisation"
+        orders = {"p": 0, "q": 1} if by_lot else {"p": int(design.order), "q": int(design.q)}
+        orders |= {name: of[name] for name in ("p", "q") if name in of}
+        h = narrowest(made, orders["q"] + 1, of.get("rows"))
+        if h is None:
+            raise EstimationError(_too_few(design, made, orders["q"] + 1)) from None
+        note = (
+            f"No bandwidth can be chosen from so few different scores ({_support(made)} on the two sides), so"
+            f" {'levels' if by_lot else 'lines'} are fitted to the nearest ones, up to {number(h)} from the"
+            " cutoff."
+        )
+        asked: dict[str, Any] = {**of, **orders, "h": (h, h), "b": (h, h)}
+        return fit(design, made, **asked), [note]
+
+
+def _too_few(design: Any, made: Discontinuous, wanted: int) -> str:
+    """That there are too few different scores, and what can be done with these."""
+    said = (
+        f"score: '{design.score}' has {_support(made)} different values on the two sides of the cutoff, and"
+        f" {wanted} a side are needed."
+    )
+    if min(len(side) for side in _supports(made)) == 1:
+        return (
+            f"{said} With one value on a side nobody can see how the outcome moves with the score: this is a"
+            " comparison of two groups, not a discontinuity. Use the score before it was rounded, or a"
+            " design that"
+            " compares similar people (RegressionAdjustment, Matching)."
+        )
+    return (
+        f"{said} Use the score before it was rounded, a lower order, or inference='local randomisation',"
+        " which compares people on the nearest scores as if by lot."
+    )
+
+
+def _supports(made: Discontinuous, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The distances of the different scores (of some rows) from the cutoff, left and right."""
+    s = made.s[made.kept if rows is None else rows]
+    return np.unique(-s[s < 0]), np.unique(s[s >= 0])
+
+
+def _support(made: Discontinuous) -> str:
+    left, right = _supports(made)
+    return f"{len(left)} and {len(right)}"
+
+
+def narrowest(made: Discontinuous, wanted: int, rows: np.ndarray | None = None) -> float | None:
+    """A bandwidth that gives one score more than wanted a positive weight on both sides, if there is one."""
+    reach = []
+    for support in _supports(made, rows):
+        if len(support) < wanted:
+            return None
+        step = support[-1] - support[-2] if len(support) > 1 else 1.0
+        reach.append(support[wanted] if len(support) > wanted else support[-1] + step)
+    return float(max(reach))
+
+
+def _require_sides(made: Discontinuous, used: np.ndarray) -> None:
+    right = made.s[used] >= 0
+    if right.all() or not right.any():
+        raise EstimationError(
+            "No rows are left on one side of the cutoff, so there is nobody to compare. Look at what was left"
+            " out (donut, leave_out)."
+        )
+
+
+def has_few_values(made: Discontinuous, h: np.ndarray) -> bool:
+    """Whether the score has few different values within the bandwidths h (2,) on some side, each of them
+    shared by people."""
+    s = made.s[made.kept]
+    near = s[(s >= -h[0]) & (s <= h[1])]
+    support = np.unique(near)
+    repeated = 1 - len(support) / max(len(near), 1)
+    fewest = min(int((support < 0).sum()), int((support >= 0).sum()))
+    return bool(repeated >= MASS and fewest < FEW_SUPPORT)
