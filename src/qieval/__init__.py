@@ -24,12 +24,16 @@ from qieval.donor_design import DonorDesign
 from qieval.each import Each, each
 from qieval.errors import DataError, DependencyError, DesignError, EstimationError, QievalError
 from qieval.fields import declared as fields_of
+from qieval.methods.before_after import BeforeAfter
 from qieval.methods.control_charts import ControlChart, RunChart
 from qieval.methods.difference_in_differences import DifferenceInDifferences
 from qieval.methods.generalised_synthetic_control import GeneralisedSyntheticControl
+from qieval.methods.instrumental_variables import InstrumentalVariables
 from qieval.methods.interrupted_time_series import InterruptedTimeSeries
 from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.micro_synthetic_control import MicroSyntheticControl
+from qieval.methods.regression_adjustment import RegressionAdjustment
+from qieval.methods.regression_discontinuity import RegressionDiscontinuity
 from qieval.methods.synthetic_control import SyntheticControl
 from qieval.methods.synthetic_did import SyntheticDifferenceInDifferences
 from qieval.methods.weighting import Weighting
@@ -39,6 +43,7 @@ from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
+from qieval.row_design import RowDesign
 from qieval.series_design import SeriesDesign
 from qieval.series_tuning import SeriesTrial, SeriesTuning
 from qieval.specifications import SideBySide, specifications, ways_of
@@ -52,6 +57,7 @@ __all__ = [
     "CHARTS",
     "Assumption",
     "BalanceTable",
+    "BeforeAfter",
     "ChartDesign",
     "Check",
     "Checks",
@@ -70,6 +76,7 @@ __all__ = [
     "Extract",
     "GeneralisedSyntheticControl",
     "GeneticMatching",
+    "InstrumentalVariables",
     "InterruptedTimeSeries",
     "Matching",
     "MatrixRule",
@@ -77,8 +84,11 @@ __all__ = [
     "MicroSyntheticControl",
     "Protocol",
     "QievalError",
+    "RegressionAdjustment",
+    "RegressionDiscontinuity",
     "Report",
     "Result",
+    "RowDesign",
     "RunChart",
     "SeriesDesign",
     "SeriesTrial",

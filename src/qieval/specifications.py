@@ -17,7 +17,7 @@ from qieval.design import Design
 from qieval.donor_design import DonorDesign
 from qieval.donor_specifications import donor_rows, ways_with_donors
 from qieval.errors import DesignError, EstimationError, QievalError, nearest
-from qieval.fields import declared
+from qieval.fields import declared, problems
 from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.weighting import Weighting
 from qieval.progress import progress
@@ -76,12 +76,12 @@ def specifications(
     """Estimate the same effect by every reasonable method: matching, weighting and regression for people,
     synthetic controls and factor models for places with donors.
 
-    design: a Matching, GeneticMatching or Weighting; what it asks (treated, covariates, outcome, whose
-    effect, exact characteristics) is kept, how it answers is varied. ways: some of the labels that
-    `ways_of(design)` has, or {label: design} of your own; by default all. The first row is the design as it
-    stands. A way that cannot be carried out, such as matching for the effect in everybody, keeps its row
-    with the reason. Rows may speak for different people: read the estimand beside the estimate. Without an
-    outcome only balance and sizes are compared, so the panel may serve to choose.
+    design: a Matching, GeneticMatching, Weighting or RegressionAdjustment; what it asks (treated,
+    covariates, outcome, whose effect, exact characteristics) is kept, how it answers is varied. ways: some of
+    the labels that `ways_of(design)` has, or {label: design} of your own; by default all. The first row is
+    the design as it stands. A way that cannot be carried out, such as matching for the effect in everybody,
+    keeps its row with the reason. Rows may speak for different people: read the estimand beside the estimate.
+    Without an outcome only balance and sizes are compared, so the panel may serve to choose.
 
     For a design with donors the ways are those of `ways_of(design)` too: outcomes alone, predictors,
     demeaned, penalised, ridge-augmented, synthetic difference-in-differences and factor models; the table
@@ -181,12 +181,19 @@ def _shared(design: CohortDesign, way: type[CohortDesign]) -> dict[str, Any]:
     """The question of a design, in the fields of a way to answer it."""
     fields = {name: getattr(design, name) for name in declared(CohortDesign) if name not in WORDS}
     fields |= {
-        name: getattr(design, name) for name in KEPT if hasattr(design, name) and name in declared(way)
+        name: getattr(design, name)
+        for name in KEPT
+        if hasattr(design, name) and name in declared(way) and _has(way, name, getattr(design, name))
     }
     fields |= {"subgroups": (), "outcome_model": "none"}
     if "exact" not in declared(way):  # weights cannot force equality, but can balance
         fields["covariates"] = tuple(dict.fromkeys((*design.covariates, *getattr(design, "exact", ()))))
     return fields
+
+
+def _has(way: type[CohortDesign], name: str, value: Any) -> bool:
+    """Whether a value is one that the field of a way may hold (learners differ between ways)."""
+    return not problems(name, declared(way)[name], value)
 
 
 def attempt(label: str, frame: pd.DataFrame, way: Way | CohortDesign) -> dict[str, Any]:

@@ -15,7 +15,8 @@ class Case:
     """A design with its data. `relabel` renames units; `shift` moves the dates of data and design alike.
 
     `closed` marks rows whose outcome must not be looked at while the design is being settled; `drawn` those
-    that a result shows because they are the series of the one place that is evaluated.
+    that a result shows because they are the series of the one place that is evaluated. `unscaled` begins
+    the terms that are not in units of the outcome.
     """
 
     design: Design
@@ -25,6 +26,7 @@ class Case:
     shift: Callable[[Design, pd.DataFrame], tuple[Design, pd.DataFrame]]
     closed: np.ndarray
     drawn: np.ndarray | None = None
+    unscaled: str | None = None
 
 
 def _did() -> Case:
@@ -257,6 +259,107 @@ def _series() -> Case:
     )
 
 
+def _before_after() -> Case:
+    rng = np.random.default_rng(21)
+    people, periods = 150, 4
+    level = rng.normal(20, 3, people)
+    unit, time = np.divmod(np.arange(people * periods), periods)
+    y = level[unit] + rng.normal(0, 2, people * periods) - 1.5 * (time == 3)
+    data = pd.DataFrame({"person": unit, "year": 2018 + time, "y": y, "ward": unit % 45})
+    stated = qe.BeforeAfter(
+        outcome="y",
+        unit="person",
+        time="year",
+        start=2021,
+        cluster="ward",
+        arguments={"no other change at the same time": "the ward kept its staff"},
+        events={"2020": "a new tariff"},
+    )
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(
+            person=frame["person"].map(lambda old: f"p{(old * 17) % 151:03d}")
+        ),
+        shift=lambda held, frame: (
+            replace(held, start=2032, events={"2031": "a new tariff"}),
+            frame.assign(year=frame["year"] + 11),
+        ),
+        closed=(data["year"] >= 2021).to_numpy(),
+    )
+
+
+def _instrument() -> Case:
+    rng = np.random.default_rng(31)
+    n = 400
+    area = np.arange(n) % 80
+    unseen, age = rng.normal(0, 1, n), rng.normal(70, 8, n)
+    far = rng.normal(0, 1, 80)[area] + rng.normal(0, 1, n)
+    sex = np.where(rng.random(n) < 0.5, "female", "male")
+    specialist = (0.9 * far + unseen + 0.02 * (age - 70) + rng.normal(0, 1, n) < 0).astype(int)
+    y = 5 + 0.1 * age + 2 * unseen - 1.5 * specialist + rng.normal(0, 1, n)
+    data = pd.DataFrame({"area": area, "far": far, "age": age, "sex": sex, "specialist": specialist, "y": y})
+    data["eyes"] = 1.0 + 0.02 * age + rng.normal(0, 1, n)
+    stated = qe.InstrumentalVariables(
+        outcome="y",
+        received="specialist",
+        instruments=("far",),
+        covariates=("age", "sex"),
+        cluster="area",
+        subgroups=("sex",),
+        negative_controls=("eyes",),
+        exclusion="where people live bears on the outcome only through the hospital they reach",
+        arguments={"no spillover": "the hospitals share no staff"},
+    )
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(area=frame["area"].map(lambda old: f"a{(old * 17) % 81:02d}")),
+        shift=lambda held, frame: (held, frame),
+        closed=np.ones(n, dtype=bool),
+        unscaled="first stage",
+    )
+
+
+def _cutoff() -> Case:
+    rng = np.random.default_rng(31)
+    n = 400
+    age = np.round(rng.uniform(55, 75, n), 1)
+    frailty, sex = rng.gamma(2.0, 1.0, n), np.where(rng.random(n) < 0.5, "female", "male")
+    data = pd.DataFrame(
+        {
+            "age": age,
+            "frailty": frailty,
+            "sex": sex,
+            "practice": rng.integers(0, 60, n),
+            "y": 10 + 0.2 * (age - 65) + frailty - 2.0 * (age >= 65) + rng.normal(0, 1, n),
+            "eyes": 5 + 0.1 * (age - 65) + rng.normal(0, 1, n),
+        }
+    )
+    stated = qe.RegressionDiscontinuity(
+        outcome="y",
+        score="age",
+        cutoff=65,
+        treated_side="at or above",
+        covariates=("frailty", "sex"),
+        negative_controls=("eyes",),
+        arguments={"nothing else changes at the cutoff": "pensions begin at another age"},
+        events={"65": "free eye tests"},
+        draws=199,
+    )
+    names = {practice: f"practice {(practice * 17) % 61:02d}" for practice in range(60)}
+    return Case(
+        design=stated,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(practice=frame["practice"].map(names)),
+        shift=lambda held, frame: (replace(held, cutoff=85), frame.assign(age=frame["age"] + 20)),
+        closed=np.ones(n, dtype=bool),
+    )
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "DifferenceInDifferences": _did,
     "SyntheticControl": _synthetic_control,
@@ -266,8 +369,12 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "MicroSyntheticControl": _micro,
     "InterruptedTimeSeries": _series,
+    "InstrumentalVariables": _instrument,
+    "BeforeAfter": _before_after,
+    "RegressionDiscontinuity": _cutoff,
     "Matching": lambda: _comparison(qe.Matching, caliper=0.3),
     "GeneticMatching": lambda: _comparison(qe.GeneticMatching, evaluations=200, restarts=2),
+    "RegressionAdjustment": lambda: _comparison(qe.RegressionAdjustment),
     "Weighting": lambda: _comparison(qe.Weighting, method="entropy balancing"),
 }
 

@@ -11,13 +11,14 @@ import pandas as pd
 from qieval.catalogue.donors import DONORS
 from qieval.catalogue.entry import Method
 from qieval.catalogue.improvement import IMPROVEMENT
+from qieval.catalogue.natural_experiments import NATURAL_EXPERIMENTS
 from qieval.catalogue.panels import PANELS
 from qieval.catalogue.series import SERIES
 from qieval.catalogue.similar_people import SIMILAR_PEOPLE
 from qieval.design import Design
 from qieval.errors import DesignError, nearest
 
-CATALOGUE: tuple[Method, ...] = (*PANELS, *DONORS, *SERIES, *SIMILAR_PEOPLE)
+CATALOGUE: tuple[Method, ...] = (*PANELS, *DONORS, *SERIES, *SIMILAR_PEOPLE, *NATURAL_EXPERIMENTS)
 CHARTS: tuple[Method, ...] = IMPROVEMENT
 
 __all__ = ["CATALOGUE", "CHARTS", "Method", "method_named", "method_of", "methods"]

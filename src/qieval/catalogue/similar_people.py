@@ -6,6 +6,9 @@ from functools import partial
 
 from qieval.catalogue.entry import Method
 from qieval.diagnostics import (
+    adjustment_choices,
+    adjustment_form,
+    adjustment_groups,
     other_choices,
     prognosis,
     search,
@@ -15,6 +18,7 @@ from qieval.diagnostics import (
 )
 from qieval.methods import (
     matching,
+    regression_adjustment,
     weighting,
 )
 from qieval.plots import comparison
@@ -40,6 +44,18 @@ OPENED = (
     selection.proportional_selection,
     selection.tipping_point,
     unmeasured.negative_controls,
+)
+
+SETTLED_BEFORE_REGRESSION = (
+    adjustment_groups.differences_before,
+    adjustment_groups.overlap,
+    adjustment_groups.extrapolated,
+    adjustment_groups.size_of_the_model,
+    adjustment_groups.weighted_differences,
+    adjustment_groups.score_model,
+    similar_people.weights_spread,
+    similar_people.flow,
+    similar_people.measured_before,
 )
 
 SIMILAR_PEOPLE: tuple[Method, ...] = (
@@ -135,5 +151,47 @@ SIMILAR_PEOPLE: tuple[Method, ...] = (
             " few people with extreme scores may decide the answer."
         ),
         source="Clarke et al. 2019, BMJ 365:l2239, table 2; Austin and Stuart 2015; Hainmueller 2012",
+    ),
+    Method(
+        design=regression_adjustment.RegressionAdjustment,
+        estimate=regression_adjustment.estimate,
+        refit=partial(regression_adjustment.estimate, brief=True),
+        parse=regression_adjustment.parse,
+        blind=regression_adjustment.blind,
+        assign=regression_adjustment.assign,
+        assumptions=regression_adjustment.ASSUMPTIONS,
+        checks=(
+            *map(similar_people.after, SETTLED_BEFORE_REGRESSION),
+            adjustment_form.shape,
+            adjustment_form.calibrated,
+            adjustment_form.possible,
+            adjustment_form.dispersed,
+            unmeasured.e_values_of_the_estimate,
+            unmeasured.omitted_variable,
+            selection.proportional_selection,
+            selection.tipping_point,
+            adjustment_choices.negative_controls,
+            adjustment_choices.when_chosen,
+            adjustment_choices.other_models,
+            adjustment_choices.splits_of_the_data,
+            other_choices.without_each_characteristic,
+            adjustment_choices.interval_kind,
+            adjustment_choices.single_rows,
+            similar_people.subgroups,
+        ),
+        design_checks=tuple(map(similar_people.before, SETTLED_BEFORE_REGRESSION)),
+        plots=(comparison.balance, comparison.overlap),
+        stem="regression_adjustment",
+        question="What would happen to everybody with and without the intervention, by what was measured?",
+        strengths=(
+            "Uses everybody, gives risks, rates and means with and without the intervention in natural units,"
+            " and with a model of who received it as well it is right if one of the two is."
+        ),
+        limits=(
+            "Biased when something unmeasured led people to the intervention and bears on the outcome, or"
+            " when the regression has the wrong form; answers by extrapolation where the groups do not"
+            " overlap, without showing it; many models can be tried after the outcome was seen."
+        ),
+        source="Clarke et al. 2019, BMJ 365:l2239, table 2; Robins 1986; Hernan and Robins 2020",
     ),
 )

@@ -208,6 +208,9 @@ def _without(design: Any, name: str) -> dict[str, Any]:
         said for said, pair in zip(design.interactions, design.products(), strict=True) if name not in pair
     )
     changes["measured"] = {key: held for key, held in design.measured.items() if key != name}
-    if hasattr(design, "mahalanobis_on"):
-        changes["mahalanobis_on"] = tuple(item for item in design.mahalanobis_on if item != name)
+    for role in ("mahalanobis_on", "interacted_with"):
+        if hasattr(design, role):
+            changes[role] = tuple(item for item in getattr(design, role) if item != name)
+    if hasattr(design, "effect_at"):
+        changes["effect_at"] = {}
     return changes

@@ -14,6 +14,7 @@ from qieval.result import Study
 from qieval.text import number
 
 ASSUMPTION = "no unmeasured confounding"
+RATIOS = ("risk ratio", "rate ratio", "mean ratio")
 LARGEST_R2 = 1.3
 """Oster (2019) takes 1.3 times the R2 with all covariates as the largest that could be reached."""
 
@@ -66,7 +67,7 @@ def tipping_point(study: Study) -> Check:
     """The unmeasured characteristic that would just explain the estimate away."""
     name = "tipping point"
     table = study.result.estimates
-    ratios = table[table["term"].isin(["risk ratio", "rate ratio"])] if table is not None else None
+    ratios = table[table["term"].isin(RATIOS)] if table is not None else None
     if ratios is not None and len(ratios) and np.isfinite(ratios.iloc[0]["estimate"]):
         value = float(ratios.iloc[0]["estimate"])
         swapped = value < 1

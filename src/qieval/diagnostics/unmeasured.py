@@ -17,6 +17,8 @@ from qieval.result import NO_FIGURES, Study
 from qieval.text import number, plural
 
 ASSUMPTION = "no unmeasured confounding"
+RATIOS = ("risk ratio", "rate ratio", "mean ratio")
+"""Effects that an E-value is made of without conversion; those of means as of non-negative outcomes."""
 WEAK_GAMMA = 1.2
 WEAK_E = 1.5
 FEWEST_CONTROLS = 5
@@ -33,7 +35,7 @@ def e_values_of_the_estimate(study: Study) -> Check:
     """The E-value of the estimate and of the limit of its interval nearest to no effect."""
     name = "E-value"
     table = study.result.estimates
-    ratio_rows = table[table["term"].isin(["risk ratio", "rate ratio"])] if table is not None else None
+    ratio_rows = table[table["term"].isin(RATIOS)] if table is not None else None
     if ratio_rows is not None and len(ratio_rows) and np.isfinite(ratio_rows.iloc[0]["estimate"]):
         row, how = ratio_rows.iloc[0], f"of the {ratio_rows.iloc[0]['term']}"
         found = e_values(float(row["estimate"]), float(row["conf_low"]), float(row["conf_high"]))

@@ -166,6 +166,8 @@ def compliers(
     y1, y0 = with_treatment / share, without / share
 
     def several(number: _Number) -> Estimates:
+        if not number.value.size:
+            return Estimates(number.value, number.value)
         variance = np.diag(crossproduct(number.influence, sampling.clusters, used, adjust=True))
         return Estimates(number.value, np.sqrt(variance))
 

@@ -9,7 +9,17 @@ import pandas as pd
 from qieval.check import Check
 from qieval.errors import DesignError
 from qieval.plots import theme
+from qieval.plots.adjustment import calibration
 from qieval.plots.comparison import search_trace
+from qieval.plots.cutoff_evidence import (
+    bandwidth_curve,
+    covariate_jumps,
+    donut_curve,
+    hidden_differences,
+    power_by_effect,
+    smoothness_curve,
+)
+from qieval.plots.instrument import bias_ratio, direct_effect, instrument_intervals
 from qieval.plots.interrupted_evidence import (
     autocorrelation_bars,
     criterion_by_date,
@@ -156,6 +166,26 @@ def bars(table: pd.DataFrame, check: Check) -> ggplot:
     return weight_bars(table)
 
 
+def balance_of_instrument(table: pd.DataFrame, check: Check) -> ggplot:
+    """Bias of each characteristic by instrument and by treatment: see `bias_ratio`."""
+    return bias_ratio(table)
+
+
+def by_direct_effect(table: pd.DataFrame, check: Check) -> ggplot:
+    """The estimate by a direct effect of the instrument: see `direct_effect`."""
+    return direct_effect(table)
+
+
+def pieces(table: pd.DataFrame, check: Check) -> ggplot:
+    """Intervals that may have several pieces or no end: see `instrument_intervals`."""
+    return instrument_intervals(table)
+
+
+def observed_by_expected(table: pd.DataFrame, check: Check) -> ggplot:
+    """Observed outcomes by predicted ones in each group: see `calibration`."""
+    return calibration(table)
+
+
 _PICTURES = {
     "intervals": intervals,
     "differences": differences,
@@ -173,6 +203,16 @@ _PICTURES = {
     "change point": criterion_by_date,
     "placebo dates": statistics_by_date,
     "power of changes": power_by_change,
+    "bandwidths": bandwidth_curve,
+    "donut": donut_curve,
+    "smoothness": smoothness_curve,
+    "jumps of covariates": covariate_jumps,
+    "power at the cutoff": power_by_effect,
+    "hidden differences": hidden_differences,
+    "calibration": observed_by_expected,
+    "bias ratio": balance_of_instrument,
+    "direct effect": by_direct_effect,
+    "instrument intervals": pieces,
 }
 
 
