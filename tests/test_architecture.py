@@ -18,7 +18,7 @@ LAYERS = [
     {"columns", "rows"},
     {"shapes", "cohort", "row_data", "paired", "check", "provenance", "places", "series_calendar"},
     {"compared", "donors", "series", "charts"},
-    {"synthetic", "interrupted", "discontinuous", "discontinuous_ways", "instrumented", "adjusted"},
+    {"synthetic", "interrupted", "discontinuous", "discontinuous_read", "discontinuous_ways", "instrumented", "adjusted"},
     {"result"},
     {"covariate_balance"},
     {"data", "methods", "diagnostics", "plots", "sensitivity"},

@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.columns import numbers
-from qieval.errors import DataError, EstimationError
+from qieval.errors import EstimationError
 from qieval.numerics.discontinuity import Discontinuity, Local, Scored, discontinuity
-from qieval.row_data import RowData, read_rows
-from qieval.text import listed, number, plural
+from qieval.row_data import RowData
+from qieval.text import number
 
-RIGHT_IS_TREATED = ("at or above", "at or below")
-MIRRORED = ("at or below", "above")
-"""Sides whose rule takes people at the cutoff itself to the left: the score is counted backwards."""
 DAY = 86_400
 FEW_SUPPORT = 20
 """With fewer different scores than this on a side near the cutoff a score counts as having few values."""
+HOLE, NOTHING_LEFT = 0.5, 0.8
+"""From these shares of the bandwidth on a hole is worth a word, or leaves nothing to estimate from."""
 MASS = 0.2
 """A score has mass points where at least this share of rows repeats another one's score."""
 
@@ -29,10 +27,9 @@ class Discontinuous:
     """Rows around a cutoff, ready to be compared.
 
     s (n,): the score less its cutoff, counted so that those at the cutoff are on the side s >= 0. toward: 1
-    where larger s are larger scores, else -1. sign: 1 where s >= 0 is the treated side, else -1. kept (n,):
-    rows that take part (outside the donut). received (n,) or None. at (n,): which cutoff each row has, among
-    `cutoffs`. y (n,): the outcome, a rate where there is person-time; weights (n,) or None: weights times
-    person-time. dates: whether the score is a date, in days.
+    where larger s are larger scores, else -1. sign: 1 where s >= 0 is the treated side, else -1. kink:
+    whether slopes are compared. kept (n,): rows that take part (outside the donut). received (n,) or None.
+    at (n,): which cutoff each row has, among `cutoffs`. dates: whether the score is a date, in days.
     """
 
     data: RowData
@@ -40,6 +37,7 @@ class Discontinuous:
     s: np.ndarray
     toward: int
     sign: int
+    kink: bool
     kept: np.ndarray
     received: np.ndarray | None
     cutoffs: np.ndarray
@@ -54,25 +52,25 @@ class Discontinuous:
         return right if self.sign > 0 else ~right
 
     @property
+    def turn(self) -> int:
+        """What turns right less left into the effect of the intervention: counting scores backwards turns
+        slopes round, not levels."""
+        return self.sign * (self.toward if self.kink else 1)
+
+    @property
     def y(self) -> np.ndarray:
         """The outcome (n,), per person-time where that is known."""
-        held, time = self.data.outcome, self.data.person_time
-        return held if time is None else held / time
+        return self.data.rate
 
     @property
     def weights(self) -> np.ndarray | None:
         """The weight of each row (n,), times its person-time for rates; None where all count the same."""
-        time, weights = self.data.person_time, self.data.weights
-        if time is None:
-            return weights
-        return time if weights is None else weights * time
+        return self.data.row_weights
 
     @property
     def kind(self) -> str:
         """Whether the outcome is a mean, a risk (0 and 1) or a rate."""
-        if self.data.person_time is not None:
-            return "rate"
-        return "risk" if np.isin(self.data.outcome, (0.0, 1.0)).all() else "mean"
+        return self.data.kind
 
     def shown(self, s: Any) -> Any:
         """Distances from a single cutoff as scores; with several cutoffs the distance itself."""
@@ -89,137 +87,7 @@ class Discontinuous:
     @property
     def cutoff(self) -> str:
         """The cutoff in words."""
-        return self.said(0.0) if len(self.cutoffs) == 1 else f"one of {len(self.cutoffs)}"
-
-
-def read(design: Any, frame: pd.DataFrame, *, blind: bool = False) -> Discontinuous:
-    """Parse a frame for a regression discontinuity. DataError lists everything that does not fit."""
-    data = read_rows(design, frame, blind=blind)
-    issues: list[str] = []
-    score, dates = _amounts(data.rows[design.score], design.score, issues)
-    received = None
-    if design.received is not None:
-        received = numbers(data.rows[design.received], "received", design.received, issues)
-    cutoff = _cutoffs(design, data, dates, issues)
-    if issues:
-        raise DataError(issues)
-    toward = -1 if design.treated_side in MIRRORED else 1
-    s = toward * (score - cutoff)
-    cutoffs, at = np.unique(cutoff, return_inverse=True)
-    kept, notes = _kept(design, score, s)
-    made = Discontinuous(
-        data=data,
-        score=score,
-        s=s,
-        toward=toward,
-        sign=1 if design.treated_side in RIGHT_IS_TREATED else -1,
-        kept=kept,
-        received=received,
-        cutoffs=cutoffs,
-        at=at,
-        dates=dates,
-        notes=(*data.notes, *notes),
-    )
-    issues += _both_sides(design, made)
-    if issues:
-        raise DataError(issues)
-    return made
-
-
-def _amounts(column: pd.Series[Any], name: str, issues: list[str]) -> tuple[np.ndarray, bool]:
-    """A score as numbers (dates in days), and whether it is dates."""
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.start_time
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize(None)
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return (column - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype=float) / DAY, True
-    if not pd.api.types.is_numeric_dtype(column):
-        read = pd.to_datetime(column, format="ISO8601", errors="coerce")
-        if (
-            column.notna().any()
-            and read.notna().all()
-            and pd.to_numeric(column, errors="coerce").isna().all()
-        ):
-            return (read - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype=float) / DAY, True
-        if pd.to_numeric(column, errors="coerce").isna().all():
-            issues.append(
-                f"score: '{name}' holds text. If these are dates, convert them, saying which number is the"
-                " day:"
-                f" pd.to_datetime(data['{name}'], dayfirst=True). A score must be a number or a date."
-            )
-            return np.zeros(len(column)), False
-    return numbers(column, "score", name, issues), False
-
-
-def _cutoffs(design: Any, data: RowData, dates: bool, issues: list[str]) -> Any:
-    """The cutoff of every row (a single one as an array of one)."""
-    if issues:
-        return np.zeros(len(data))
-    if design.cutoff_column is not None:
-        if dates:
-            issues.append(
-                "score, cutoff_column: cutoffs of their own are for scores that are numbers, not dates."
-            )
-        return numbers(data.rows[design.cutoff_column], "cutoff_column", design.cutoff_column, issues)
-    held = design.cutoff
-    if dates:
-        moment = pd.to_datetime(str(held), format="ISO8601", errors="coerce")
-        if isinstance(held, (int, float)) or not isinstance(moment, pd.Timestamp):
-            issues.append(
-                f"cutoff: the score '{design.score}' holds dates, but {held!r} is no date. Write it as"
-                " 2019-04-01."
-            )
-            return np.zeros(len(data))
-        return np.full(len(data), (moment - pd.Timestamp(0)).total_seconds() / DAY)
-    if isinstance(held, bool) or not isinstance(held, (int, float)):
-        issues.append(f"cutoff: {held!r} is not a number, but the score '{design.score}' is. Give a number.")
-        return np.zeros(len(data))
-    return np.full(len(data), float(held))
-
-
-def _kept(design: Any, score: np.ndarray, s: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Rows outside the donut and not at a score that is left out."""
-    inside = np.abs(s) < design.donut if design.donut else np.zeros(len(s), dtype=bool)
-    listed_out = (
-        np.isin(score, np.array(design.leave_out, dtype=float)) if design.leave_out else inside & False
-    )
-    notes = []
-    if design.donut:
-        notes.append(
-            f"donut: {plural(int(inside.sum()), 'row')} nearer to the cutoff than {design.donut:g} are"
-            " left out."
-        )
-    if design.leave_out:
-        notes.append(
-            f"leave_out: {plural(int(listed_out.sum()), 'row')} at the scores {listed(design.leave_out)} are"
-            " left out."
-        )
-    return ~(inside | listed_out), notes
-
-
-def _both_sides(design: Any, made: Discontinuous) -> list[str]:
-    """The problem that one side of the cutoff is empty, in words."""
-    right = made.s[made.kept] >= 0
-    if right.any() and not right.all():
-        return []
-    if (made.s >= 0).any() and not (made.s >= 0).all():
-        return [
-            "donut, leave_out: nobody is left on one side of the cutoff, so there is nobody to compare."
-            " Leave out"
-            " fewer scores."
-        ]
-    low, high = np.nanmin(made.score), np.nanmax(made.score)
-    asked = f"{made.cutoff}"
-    if made.dates:
-        low, high = (str(pd.Timestamp(value * DAY, unit="s").date()) for value in (low, high))
-    else:
-        low, high = number(float(low), 6), number(float(high), 6)
-    return [
-        f"cutoff: all people are on one side of {asked} ('{design.score}' runs from {low} to {high}), so"
-        " there"
-        " is nobody to compare. Check the cutoff, its units, and the filters that made these data."
-    ]
+        return self.said(0.0) if len(self.cutoffs) == 1 else f"one of {len(self.cutoffs)} cutoffs"
 
 
 def local_of(design: Any, **changes: Any) -> Local:
@@ -288,7 +156,8 @@ def fit_anyway(design: Any, made: Discontinuous, **of: Any) -> tuple[Discontinui
     are too few as well.
     """
     try:
-        return fit(design, made, **of), []
+        found = fit(design, made, **of)
+        return found, _bridged(design, found)
     except EstimationError:
         if design.bandwidth or of.get("h") is not None or of.get("cutoff"):
             raise
@@ -305,6 +174,22 @@ def fit_anyway(design: Any, made: Discontinuous, **of: Any) -> tuple[Discontinui
         )
         asked: dict[str, Any] = {**of, **orders, "h": (h, h), "b": (h, h)}
         return fit(design, made, **asked), [note]
+
+
+def _bridged(design: Any, found: Discontinuity) -> list[str]:
+    """That the lines reach over a hole. EstimationError where there is next to nothing beside it."""
+    reach = float(found.h.min())
+    if not design.donut or design.donut < HOLE * reach:
+        return []
+    said = (
+        f"donut: people nearer than {number(design.donut)} are left out and the lines use people up to"
+        f" {number(reach)} away"
+    )
+    if design.donut > NOTHING_LEFT * reach:
+        raise EstimationError(
+            f"{said}, so nearly all of the way to the cutoff would be guessed. Leave out fewer people."
+        )
+    return [f"{said}: much of the way to the cutoff is guessed by the lines."]
 
 
 def _too_few(design: Any, made: Discontinuous, wanted: int) -> str:

@@ -72,7 +72,7 @@ def read_paired(design: Any, frame: pd.DataFrame, *, blind: bool = False) -> Pai
     require_columns(design, frame)
     issues: list[str] = []
     losses: list[dict[str, Any]] = [loss("read", "rows in the data", frame, _RowsOnly)]
-    rows = complete_rows(design, frame, blind or not design.wide, issues, losses)
+    rows = complete_rows(design, frame, blind or not design.wide, issues, losses, counted=_RowsOnly)
     if issues:
         raise DataError(issues)
     made = _wide(design, rows, blind, issues) if design.wide else _long(design, rows, blind, issues, losses)

@@ -48,6 +48,25 @@ class RowData:
             raise RuntimeError("the outcome of blind data was asked for")
         return self.y
 
+    @property
+    def rate(self) -> np.ndarray:
+        """The outcome (n,), per person-time where that is known."""
+        return self.outcome if self.person_time is None else self.outcome / self.person_time
+
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """The weight of each row (n,), times its person-time for rates; None where all count the same."""
+        if self.person_time is None or self.weights is None:
+            return self.weights if self.person_time is None else self.person_time
+        return np.asarray(self.weights * self.person_time)
+
+    @property
+    def kind(self) -> str:
+        """Whether the outcome is a mean, a risk (0 and 1) or a rate."""
+        if self.person_time is not None:
+            return "rate"
+        return "risk" if np.isin(self.outcome, (0.0, 1.0)).all() else "mean"
+
     def column(self, name: str) -> np.ndarray:
         """A column of numbers among the rows (n,)."""
         return self.rows[name].to_numpy(dtype=float)

@@ -47,8 +47,8 @@ class RowDesign(Design):
 
     def roles(self) -> dict[str, str]:
         """The columns that are no characteristics, by role; each design adds its own."""
-        held = {"outcome": self.outcome}
-        return held | ({"person_time": self.person_time} if self.person_time else {})
+        named = {"person_time": self.person_time, "weights": self.weights}
+        return {"outcome": self.outcome} | {role: name for role, name in named.items() if name}
 
     def _contradictions(self) -> list[str]:
         roles = self.roles()
@@ -76,6 +76,12 @@ class RowDesign(Design):
             for name in self.covariates
             if name in self.negative_controls
         ]
+        after = [name for name in (*self.outcome_columns(), self.weights) if name]
+        if self.cluster in after:
+            found.append(
+                f"cluster: '{self.cluster}' is an outcome or a weight. Name what people share, such as a"
+                " hospital."
+            )
         found += [
             f"categories: '{name}' is not among the covariates. Name it as a covariate too."
             for name in self.categories

@@ -86,9 +86,17 @@ def _plain(reason: str) -> str:
 
 
 def complete_rows(
-    design: Design, frame: pd.DataFrame, blind: bool, issues: list[str], losses: list[dict[str, Any]]
+    design: Design,
+    frame: pd.DataFrame,
+    blind: bool,
+    issues: list[str],
+    losses: list[dict[str, Any]],
+    counted: Any = None,
 ) -> pd.DataFrame:
-    """The rows without missing values in the used columns (outcomes are not looked at when blind)."""
+    """The rows without missing values in the used columns (outcomes are not looked at when blind).
+
+    counted: what `loss` counts by, where that is not the design.
+    """
     used = [name for name in design.required_columns() if not (blind and name in design.outcome_columns())]
     frame = frame[list(design.used_columns())].assign(**{POSITION: np.arange(len(frame))})
     empty = {str(name): int(count) for name, count in frame[used].isna().sum().items() if count}
@@ -104,7 +112,7 @@ def complete_rows(
         ]
         return frame.dropna(subset=used)
     kept = frame.dropna(subset=used)
-    losses.append(loss("complete cases", f"missing values in {said}", kept, design))
+    losses.append(loss("complete cases", f"missing values in {said}", kept, counted or design))
     if kept.empty:
         issues.append(
             f"data: no row is complete in all used columns; missing values in {said}. Use fewer columns."

@@ -76,6 +76,9 @@ REFUSED = {
     "four rows": (lambda f: f.head(4), {}, "different values|too few"),
     "tiny bandwidth": (lambda f: f, {"bandwidth": (0.001,)}, "wider bandwidth"),
     "donut over all": (lambda f: f, {"donut": 100.0}, "nobody is left on one side"),
+    "leave out words": (lambda f: f, {"leave_out": ("a",)}, "leave_out: 'a' are not numbers"),
+    "leave out no dates": (lambda f: f.assign(x=DAY + DAYS), {"cutoff": DAY, "leave_out": (3,)}, "no dates"),
+    "a hole up to the bandwidth": (lambda f: f, {"donut": 4.0, "bandwidth": (4.5,)}, "would be guessed"),
     "negative weights": (lambda f: f.assign(w=-1.0), {"weights": "w"}, "zero or less"),
     "no person-time": (lambda f: f.assign(y=1, w=0.0), {"person_time": "w"}, "zero or less"),
     "negative events": (lambda f: f, {"person_time": "w"}, "counts events, but it is negative"),
@@ -109,6 +112,14 @@ CONTRADICTIONS = [
     ({"inference": "honest", "order": 2}, "local lines"),
     ({"order": 2, "bias_order": 2}, "higher order than 2"),
     ({"negative_controls": ("y",)}, "negative_controls: 'y' is the outcome"),
+    ({"weights": "y"}, "outcome, weights: both name the column 'y'"),
+    ({"weights": "x"}, "both name the column 'x'"),
+    ({"cluster": "y"}, "cluster: 'y' is an outcome or a weight"),
+    ({"bandwidth": (np.inf,)}, "is not a bandwidth"),
+    ({"bandwidth": (np.nan,)}, "is not a bandwidth"),
+    ({"cutoff": np.nan}, "no place on a score"),
+    ({"cutoff": 10**400}, "no place on a score"),
+    ({"inference": "honest", "bandwidth": (2, 5)}, "one bandwidth for both sides"),
 ]
 
 
@@ -184,3 +195,22 @@ def test_units_do_not_matter(outcome, score):
     scaled = first(estimate(data.assign(y=data["y"] * outcome, x=data["x"] * score)))
     assert scaled["estimate"] == pytest.approx(plain["estimate"] * outcome, rel=1e-7)
     assert scaled["p_value"] == pytest.approx(plain["p_value"], rel=1e-6)
+
+
+def test_a_wide_hole_is_told():
+    result = estimate(frame(), donut=3.0, bandwidth=(5.0,))
+    assert any("guessed by the lines" in note for note in result.notes)
+
+
+def test_scores_that_are_dates_can_be_left_out():
+    dates = frame().assign(x=DAY + DAYS)
+    gone = str((DAY + DAYS.iloc[0]).date())
+    result = estimate(dates, cutoff="2020-01-01", leave_out=(gone,))
+    count = int((dates["x"] == pd.Timestamp(gone)).sum())
+    assert any(f"{count} row" in note and gone in note for note in result.notes)
+
+
+def test_a_categorical_score_is_read_as_its_numbers():
+    data = frame(21, seed=3)
+    plain, typed = estimate(data), estimate(data.assign(x=data["x"].astype("category")))
+    assert first(typed)["estimate"] == pytest.approx(first(plain)["estimate"], rel=1e-12)

@@ -189,6 +189,9 @@ def test_bad_data_give_one_clear_error(name):
         ({"outcome": "y", "before": "x", "threshold": 4}, "selected"),
         ({"outcome": "y", "before": "x", "selected": "high values", "population_sd": -1.0}, "above 0"),
         ({"outcome": "y", "before": "x", "person_time": "t"}, "both sides"),
+        ({"outcome": "y", "before": "x", "cluster": "y"}, "only known afterwards"),
+        ({"outcome": "y", "before": "x", "selected": "high values", "selected_on": "y"}, "afterwards"),
+        ({"outcome": "y", "before": "x", "population_mean": np.nan}, "is not a number"),
     ],
 )
 def test_contradictions_are_named(fields, words):
@@ -201,3 +204,26 @@ def test_people_without_both_values_are_counted():
     result = qe.estimate(LONG, frame[(frame["person"] > 9) | (frame["year"] == 2019)])
     assert any("10 rows" in str(note) and "both sides" in str(note) for note in result.notes)
     assert qe.diagnose(result, frame[(frame["person"] > 9) | (frame["year"] == 2019)])["who was lost"].verdict
+
+
+def test_people_with_a_missing_value_are_left_out_and_counted():
+    frame = wide().assign(after=lambda f: f["after"].where(f.index > 4))
+    result = qe.estimate(qe.BeforeAfter(outcome="after", before="before", missing="complete cases"), frame)
+    assert result.facts["units seen before and after"] == 195
+    assert any("5 rows were left out" in str(note) for note in result.notes)
+
+
+@pytest.mark.parametrize("selected, mean", [("high values", 60.0), ("low values", 40.0)])
+def test_a_selection_that_the_values_contradict_is_refused(selected, mean):
+    design = qe.BeforeAfter(
+        outcome="after", before="before", selected=selected, population_mean=mean, reliability=0.7
+    )
+    with pytest.raises(qe.EstimationError, match="does not lie"):
+        qe.estimate(design, wide())
+
+
+def test_one_cluster_or_no_change_at_all_is_refused():
+    with pytest.raises(qe.EstimationError, match="one cluster"):
+        qe.estimate(qe.BeforeAfter(outcome="after", before="before", cluster="ward"), wide().assign(ward=1))
+    with pytest.raises(qe.EstimationError, match="same value before"):
+        qe.estimate(WIDE, wide().assign(before=1.0, after=1.0))

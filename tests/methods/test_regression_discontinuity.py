@@ -139,3 +139,20 @@ def test_the_kink_of_a_known_curve_is_found():
     row = first(qe.estimate(design(estimand="kink", order=1, bandwidth=(8,)), data))
     assert row["term"] == "change of slope"
     assert row["conf_low"] < -0.8 < row["conf_high"] < 0
+
+
+@pytest.mark.parametrize("side", ["at or above", "above", "below", "at or below"])
+def test_a_kink_reads_as_the_effect_on_whichever_side(side):
+    rng = np.random.default_rng(9)
+    x = rng.uniform(-10, 10, 6000)
+    treated = x > 0 if "above" in side else x < 0
+    received = np.abs(x) * treated + rng.normal(0, 0.3, 6000)
+    data = pd.DataFrame({"x": x, "y": 0.5 * x + 0.8 * x * treated + rng.normal(0, 0.5, 6000), "t": received})
+    table = qe.estimate(design(side, estimand="kink", order=1, bandwidth=(8,)), data).estimates
+    assert table.loc[0, "conf_low"] < 0.8 < table.loc[0, "conf_high"]
+    fuzzy = qe.estimate(design(side, estimand="kink", order=1, bandwidth=(8,), received="t"), data).estimates
+    toward = 1 if "above" in side else -1
+    assert fuzzy.loc[0, "conf_low"] < 0.8 * toward < fuzzy.loc[0, "conf_high"]
+    changes = fuzzy.set_index("term")["estimate"]
+    assert changes["change of slope of the outcome"] == pytest.approx(0.8, abs=0.15)
+    assert changes["change of slope of what was received"] == pytest.approx(toward, abs=0.15)

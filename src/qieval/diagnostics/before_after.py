@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from qieval.check import Check, Verdict
 from qieval.numerics.few_clusters import FEW_CLUSTERS
 from qieval.paired import Paired
 from qieval.result import Study
-from qieval.text import Count, listed, number, plural
+from qieval.text import Count, Counted, listed, number, plural
 
 MEAN = "no regression to the mean"
 TREND = "no secular trend"
@@ -70,13 +71,18 @@ def regression_to_the_mean(study: Study) -> Check:
     return Check(name=NAME, assumption=MEAN, verdict="concern", text=text)
 
 
+def _reach(design: Any) -> float:
+    """How many standard errors an interval of the design's level reaches."""
+    return float(scipy.special.ndtri((1 + design.level) / 2))
+
+
 def _high(design: Any) -> str:
     return "high" if design.selected == "high values" else "low"
 
 
 def change_by_value_before(study: Study) -> Check:
     """Whether those furthest from the mean before changed most, as regression to the mean would have it."""
-    pairs: Paired = study.panel
+    design, pairs = study.design, study.panel
     name = "change by the value before"
     before, change = pairs.rate_before, pairs.rate_after - pairs.rate_before
     edges = np.unique(np.quantile(before, np.linspace(0, 1, GROUPS + 1)[1:-1]))
@@ -91,6 +97,7 @@ def change_by_value_before(study: Study) -> Check:
         )
         return Check(name=name, assumption=MEAN, verdict="concern", text=text)
     means = [np.bincount(group, values) / counts for values in (before, change)]
+    reach = _reach(design)
     errors = np.sqrt(np.bincount(group, (change - means[1][group]) ** 2) / (counts - 1) / counts)
     table = pd.DataFrame(
         {
@@ -98,8 +105,8 @@ def change_by_value_before(study: Study) -> Check:
             "people": [Count(int(count)) for count in counts],
             "before": means[0],
             "estimate": means[1],
-            "conf_low": means[1] - 1.96 * errors,
-            "conf_high": means[1] + 1.96 * errors,
+            "conf_low": means[1] - reach * errors,
+            "conf_high": means[1] + reach * errors,
         }
     )
     towards = means[1][0] > means[1][-1]
@@ -153,10 +160,11 @@ def secular_trend(design: Any, pairs: Paired) -> Check:
         return Check(name=name, assumption=TREND, verdict="concern", text=text)
     moved = last[both] - first[both]
     error = float(np.std(moved, ddof=1) / np.sqrt(both.sum()))
+    reach = _reach(design)
     text += (
         f"changed by {number(float(moved.mean()))} (95% interval"
-        f" {number(float(moved.mean()) - 1.96 * error)} to"
-        f" {number(float(moved.mean()) + 1.96 * error)}) with nothing done.{said} A trend before would be"
+        f" {number(float(moved.mean()) - reach * error)} to"
+        f" {number(float(moved.mean()) + reach * error)}) with nothing done.{said} A trend before would be"
         " expected to go"
         " on; none before does not promise none after."
     )
@@ -175,7 +183,7 @@ def lost_people(study: Study) -> Check:
             " made,"
             " the data cannot say."
         )
-        return Check(name=name, assumption=LOST, verdict="supports", text=text)
+        return Check(name=name, assumption=LOST, verdict="information", text=text)
     text = (
         f"{share:.1%} of the rows were left out because a value is missing on one side. If they left"
         " because they"
@@ -229,11 +237,13 @@ def what_it_is_for(study: Study) -> Check:
 def values_before(design: Any, pairs: Paired) -> Check:
     """What is known before any value after is looked at: who was picked, and how values before spread."""
     picked = pairs.picked
-    text = (
-        f"{plural(len(pairs), 'unit')} have a value before (mean"
-        f" {number(float(pairs.rate_before.mean()))}, standard"
-        f" deviation {number(float(np.std(pairs.rate_before, ddof=1)))})."
-    )
+    text: str = Counted("{units} units have a value before.", units=Count(len(pairs)))
+    if len(pairs) >= FEWEST_IN_GROUP:
+        text = (
+            f"{plural(len(pairs), 'unit')} have a value before (mean"
+            f" {number(float(pairs.rate_before.mean()))},"
+            f" standard deviation {number(float(np.std(pairs.rate_before, ddof=1)))})."
+        )
     wrong = 0
     if design.threshold is not None and design.selected != "no":
         beyond = (

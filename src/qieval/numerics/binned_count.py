@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial import polynomial
 
 from qieval.numerics.edge_polynomials import inverse_or_none, legendre_columns, legendre_powers
 from qieval.numerics.two_way import Floats
@@ -47,19 +46,24 @@ def numbers(side: Side, n: int, quantiles: bool, spacings: bool) -> Numbers:
     if not spread > 0 or side.u[0] == side.u[-1]:
         return Numbers(1, 1)
     mean, square = _polynomials(side)
-    slope = polynomial.polyder(mean)
+    slope = np.polynomial.polynomial.polyder(mean)
     gaps, middles = np.diff(side.u), (side.u[1:] + side.u[:-1]) / 2
     if quantiles:
-        bias = rows**2 / (24 * n) * float(np.sum((gaps * polynomial.polyval(middles, slope)) ** 2))
+        bias = (
+            rows**2 / (24 * n) * float(np.sum((gaps * np.polynomial.polynomial.polyval(middles, slope)) ** 2))
+        )
         points, weights = side.u, np.full(rows, 1 / rows)
     else:
-        bias = float(np.sum(polynomial.polyval(side.u, slope) ** 2)) / (12 * n)
+        bias = float(np.sum(np.polynomial.polynomial.polyval(side.u, slope) ** 2)) / (12 * n)
         points, weights = middles, gaps
     if spacings:
         steps = _squared_steps(side)
         variance = float(np.sum(steps) / (2 * rows)) if quantiles else 0.5 * float(gaps @ steps)
     else:
-        around = polynomial.polyval(points, square) - polynomial.polyval(points, mean) ** 2
+        around = (
+            np.polynomial.polynomial.polyval(points, square)
+            - np.polynomial.polynomial.polyval(points, mean) ** 2
+        )
         variance = float(weights @ np.where(around < 0, spread, around))
     if not variance > 0:
         return Numbers(1, 1)

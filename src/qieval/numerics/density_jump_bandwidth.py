@@ -7,7 +7,6 @@ from math import factorial
 from typing import Literal
 
 import numpy as np
-from numpy.polynomial import hermite_e
 
 from qieval.numerics.density_jump_constants import Kernel, constants, moments, next_moments
 from qieval.numerics.density_jump_fit import Fit, Sides, Sorted, fit_sides, mirror, widen
@@ -109,7 +108,7 @@ def _pilots(data: Sorted, choices: DensityChoices) -> tuple[float, float]:
     out = []
     for order, coefficient, power in ((p + 2, p + 1, (2 * p + 1) / 4), (p, 1, 1 / (2 * p))):
         variance, bias = constants("uniform", order, coefficient)
-        hermite = hermite_e.hermeval(z, [0] * order + [1])
+        hermite = np.polynomial.hermite_e.hermeval(z, [0] * order + [1])
         with np.errstate(divide="ignore", over="ignore"):
             reference = np.sqrt(2 * np.pi) * np.exp(z * z / 2) / hermite**2
         width = power * reference * factorial(order + 1) ** 2 * variance / bias**2 / n

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import scipy
-from numpy.polynomial import Legendre, Polynomial
 
 from qieval.numerics.two_way import Floats
 
@@ -35,7 +34,9 @@ def legendre_powers(order: int) -> Floats:
     """
     basis = np.zeros((order + 1, order + 1))
     for k in range(order + 1):
-        basis[: k + 1, k] = Legendre.basis(k, domain=[0, 1]).convert(kind=Polynomial).coef
+        basis[: k + 1, k] = (
+            np.polynomial.Legendre.basis(k, domain=[0, 1]).convert(kind=np.polynomial.Polynomial).coef
+        )
     return basis
 
 

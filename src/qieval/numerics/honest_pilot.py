@@ -73,7 +73,7 @@ def pilot_bandwidth(sides: Sides) -> float:
     window = max(first, _smallest_window(sides))
     variances = [float(np.var(side.outcomes[side.distance <= window, 0], ddof=1)) for side in sides.both]
     third = _third_derivative(sides, x)
-    if not third:
+    if not third or not density:
         return np.inf
     bends, shrink = 0.0, 0.0
     for side, variance in zip(sides.both, variances, strict=True):

@@ -88,7 +88,7 @@ def change_by_value_before(result: Result) -> ggplot:
     from plotnine import aes, geom_hline, geom_linerange, geom_point, geom_smooth, ggplot, labs
 
     design: Any = result.design
-    pairs = result.kernel.pairs  # type: ignore[attr-defined]
+    pairs = result.kernel.pairs
     table = _groups(pairs.rate_before, pairs.rate_after - pairs.rate_before)
     picture = (
         ggplot(table, aes("before", "change"))

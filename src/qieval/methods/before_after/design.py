@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -120,6 +121,13 @@ class BeforeAfter(Design):
                 f"before, {', '.join(lacking)}: nothing says which value is the one before. Name the column"
                 " `before` (one row per person), or unit, time and start (one row per person and period)."
             )
+        after = self.outcome_columns()
+        for role in ("cluster", "selected_on", "person_time_before", "unit", "time"):
+            if getattr(self, role) in after:
+                found.append(
+                    f"{role}: '{getattr(self, role)}' is only known afterwards (outcome, person_time). Name a"
+                    " column of its own."
+                )
         if self.before == self.outcome:
             found.append(
                 f"before, outcome: both name the column '{self.outcome}'. Two measurements are needed."
@@ -134,7 +142,8 @@ class BeforeAfter(Design):
             )
         for name in ("threshold", "population_mean", "population_sd"):
             held = getattr(self, name)
-            if held is not None and (isinstance(held, bool) or not isinstance(held, (int, float))):
+            amount = isinstance(held, (int, float)) and not isinstance(held, bool)
+            if held is not None and not (amount and math.isfinite(held)):
                 found.append(f"{name}: {held!r} is not a number. Give a number or leave it empty.")
         if isinstance(self.population_sd, (int, float)) and self.population_sd <= 0:
             found.append("population_sd: a standard deviation is above 0.")

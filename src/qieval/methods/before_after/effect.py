@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qieval.errors import EstimationError
 from qieval.methods.before_after.design import BeforeAfter
 from qieval.methods.before_after.expected import expected_change
 from qieval.methods.words import amount, between
@@ -31,6 +32,7 @@ def estimate(design: BeforeAfter, frame: pd.DataFrame, *, brief: bool = False) -
     means = means_of(pairs)
     matrix = covariance(means, pairs.cluster, adjust=True)
     groups = n_clusters(pairs.cluster, np.ones(len(pairs), dtype=bool))
+    _require_variation(design, pairs, groups)
     precision = Precision(df=groups - 1.0, level=design.level)
     kind: Any = pairs.kind
     contrasts = _in_order(design, all_contrasts(means, matrix, kind, precision))
@@ -50,6 +52,21 @@ def estimate(design: BeforeAfter, frame: pd.DataFrame, *, brief: bool = False) -
         notes=(HYPOTHESIS, *([] if brief else [ROUTES]), *pairs.notes),
         kernel=Kernel(pairs, expected),
     )
+
+
+def _require_variation(design: BeforeAfter, pairs: Paired, groups: int) -> None:
+    """EstimationError where nothing can be said about how much changes differ."""
+    if groups < 2:
+        raise EstimationError(
+            f"cluster: everybody belongs to one cluster ('{design.cluster}'), so nobody can tell how much"
+            " changes"
+            " differ between clusters. Name what people share within it, or leave cluster empty."
+        )
+    if np.ptp(pairs.rate_after - pairs.rate_before) == 0 and np.ptp(pairs.rate_before) == 0:
+        raise EstimationError(
+            "outcome: everybody has the same value before and the same value after, so there is nothing to"
+            " estimate. Check that these are the right columns."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +124,7 @@ def _facts(design: BeforeAfter, pairs: Paired, means: Means, label: str) -> dict
 
 
 def _headline(design: BeforeAfter, pairs: Paired, shown: Contrast) -> str:
-    outcome = (str(design.before) if design.wide else design.outcome).replace("_", " ")
+    outcome = design.measured_in or design.outcome.replace("_", " ")
     how = f"{design.level:.0%} interval"
     if shown.name.endswith("ratio"):
         size = (
@@ -119,4 +136,4 @@ def _headline(design: BeforeAfter, pairs: Paired, shown: Contrast) -> str:
         ends = between(shown.low, shown.high, percent)
         size = f"{amount(shown.estimate, percent)} after than before ({how} {ends})"
     who = "people" if design.units_are == "people" else "organisations"
-    return f"In the same {who} {outcome} was {size}. {HYPOTHESIS}"
+    return f"In the same {who}, {outcome}: {size}. {HYPOTHESIS}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qieval.errors import EstimationError
 from qieval.methods.before_after.design import BeforeAfter
 from qieval.numerics.contrasts import Contrast, Precision, difference
 from qieval.numerics.means import Means
@@ -28,7 +29,7 @@ class Expected:
     """The change to be expected with nothing done. how and inputs say where it comes from.
 
     apart: the change taken apart by a regression of the value after on the value before (Mee and Chua 1991),
-    where that can be done.
+    where that can be done: people by themselves, without clusters and person-time.
     """
 
     change: float
@@ -68,6 +69,7 @@ def expected_change(design: BeforeAfter, pairs: Paired) -> Expected | None:
         return None
     share, source = found
     picked = pairs.picked
+    _require_extreme(design, float(picked.mean()), mean)
     spread = float(design.population_sd or np.std(picked, ddof=1) or 1.0)
     change = regression_of_chosen(picked, Population(mean=mean, sd=spread, reliability=share)).change
     return Expected(
@@ -84,6 +86,19 @@ def expected_change(design: BeforeAfter, pairs: Paired) -> Expected | None:
             "expected change": change,
         },
         apart=_apart(design, pairs, mean),
+    )
+
+
+def _require_extreme(design: BeforeAfter, picked: float, mean: float) -> None:
+    """EstimationError where those picked do not lie on the side that they are said to be picked from."""
+    high = design.selected == "high values"
+    if picked > mean if high else picked < mean:
+        return
+    raise EstimationError(
+        f"selected, population_mean: people are said to be picked by {design.selected}, but their mean of"
+        f" {number(picked)} does not lie {'above' if high else 'below'} everybody's of {number(mean)}."
+        " Correct"
+        " one of the two; units may differ (per month, per year)."
     )
 
 
@@ -123,6 +138,7 @@ def _correlation(pairs: Paired) -> tuple[float, str] | None:
 
 
 def _apart(design: BeforeAfter, pairs: Paired, mean: float) -> SeparatedEffect | None:
-    if pairs.after is None or len(pairs) < 3 or np.ptp(pairs.rate_before) == 0:
+    plain = pairs.cluster is None and pairs.time_before is None
+    if pairs.after is None or not plain or len(pairs) < 3 or np.ptp(pairs.rate_before) == 0:
         return None
     return separated_effect(pairs.rate_before, pairs.rate_after, mean, level=design.level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -202,6 +203,12 @@ class RegressionDiscontinuity(RowDesign):
                 " with"
                 " each row's own cutoff under cutoff_column, and not both."
             )
+        if isinstance(self.cutoff, (int, float)) and not _finite(self.cutoff):
+            found.append(f"cutoff: {self.cutoff!r} is no place on a score. Give a number or a date.")
+        if self.inference == "honest" and len(set(self.bandwidth)) > 1:
+            found.append(
+                "inference, bandwidth: the honest interval has one bandwidth for both sides. Give one."
+            )
         if self.derivative > self.order:
             found.append("estimand, order: a change of slope needs a line or a curve. Set order=1 or 2.")
         if self.bias_order and self.bias_order <= self.order:
@@ -211,8 +218,7 @@ class RegressionDiscontinuity(RowDesign):
             )
         for name in ("bandwidth", "bias_bandwidth"):
             held = getattr(self, name)
-            wrong = [item for item in held if isinstance(item, bool) or not isinstance(item, (int, float))]
-            if len(held) > 2 or wrong or any(item <= 0 for item in held):
+            if len(held) > 2 or not all(_finite(item) and item > 0 for item in held):
                 found.append(
                     f"{name}: {held!r} is not a bandwidth. Give one number above 0, or two (left and"
                     " right), in"
@@ -238,3 +244,13 @@ class RegressionDiscontinuity(RowDesign):
         if self.inference == "honest" and self.order != 1:
             found.append("inference, order: the honest interval is that of local lines. Set order=1.")
         return found
+
+
+def _finite(held: Any) -> bool:
+    """Whether a value is a number that can be counted with."""
+    if isinstance(held, bool) or not isinstance(held, (int, float)):
+        return False
+    try:
+        return math.isfinite(float(held))
+    except OverflowError:
+        return False

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.discontinuous import Discontinuous, fit_anyway, has_few_values, read
+from qieval.discontinuous import Discontinuous, fit_anyway, has_few_values
+from qieval.discontinuous_read import read
 from qieval.discontinuous_ways import (
     Fitted,
     Way,
@@ -82,7 +83,8 @@ def _headline_way(
             " Anderson and Rubin's, which is right however small the jump."
         )
         return anderson_rubin_way(made, found, design.level), [note]
-    few = not design.derivative and not ratio and design.order == 1 and has_few_values(made, found.h)
+    one = len(set(design.bandwidth)) < 2
+    few = one and not design.derivative and not ratio and design.order == 1 and has_few_values(made, found.h)
     if design.inference == "automatic" and few:
         try:
             way = honest_way(design, made)
@@ -117,7 +119,7 @@ def _contrasts(design: RegressionDiscontinuity, made: Discontinuous, found: Disc
     name = "difference" if made.kind == "mean" else f"{made.kind} difference"
     if design.derivative:
         name = "change of slope" if found.uptake is None else "effect per unit received"
-    return [_contrast(found, made.sign if found.uptake is None else 1, 2, name)]
+    return [_contrast(found, made.turn if found.uptake is None else 1, 2, name)]
 
 
 def _contrast(found: Estimates, sign: int, at: int, name: str) -> Contrast:
@@ -137,12 +139,12 @@ def _contrast(found: Estimates, sign: int, at: int, name: str) -> Contrast:
 def _three(found: Discontinuity, made: Discontinuous, shown: str, kinked: bool) -> list[dict[str, Any]]:
     """Conventional, bias-corrected and robust rows, and in fuzzy designs the jumps they are made of."""
     name = _as_difference(shown)
-    sign = 1 if found.uptake is not None else made.sign
+    sign = 1 if found.uptake is not None else made.turn
     rows = [_row(_contrast(found, sign, at, f"{name}, {way}")) for at, way in enumerate(METHODS)]
     if found.uptake is not None:
         changes = "change of slope of" if kinked else "jump of"
-        rows.append(_row(_contrast(found.outcome, made.sign, 2, f"{changes} the outcome")))
-        rows.append(_row(_contrast(found.uptake, made.sign, 2, f"{changes} what was received")))
+        rows.append(_row(_contrast(found.outcome, made.turn, 2, f"{changes} the outcome")))
+        rows.append(_row(_contrast(found.uptake, made.turn, 2, f"{changes} what was received")))
     return rows
 
 
@@ -203,6 +205,13 @@ def _facts(
     }
     if found.groups.any():
         facts["clusters"] = f"{found.groups[sides[0]]} and {found.groups[sides[1]]}"
+    if way.kind == "honest":
+        facts |= {
+            "bandwidth of the honest interval": way.held.h,
+            "rows within that": Count(sum(way.held.n)),
+        }
+    if way.kind == "local randomisation":
+        facts["rows in the window"] = Count(way.held.left.n_window + way.held.right.n_window)
     if found.uptake is not None:
         taken = found.sides.corrected[1]
         facts |= {

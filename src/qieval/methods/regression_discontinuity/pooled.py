@@ -24,7 +24,7 @@ def at_each_cutoff(design: RegressionDiscontinuity, made: Discontinuous, name: s
         except EstimationError as cause:
             rows.append({**row, **dict.fromkeys(FIGURES, np.nan), "note": str(cause)})
             continue
-        sign = made.sign if found.uptake is None else 1
+        sign = made.turn if found.uptake is None else 1
         low, high = np.sort([sign * found.low[2], sign * found.high[2]])
         figures = (sign * found.estimate[2], found.std_error[2], low, high, found.p_value[2])
         rows.append({**row, **dict(zip(FIGURES, map(float, figures), strict=True)), "note": ""})

@@ -23,19 +23,19 @@ def refuse(design: RegressionDiscontinuity, made: Discontinuous, found: Disconti
     if abs(jump) <= critical * error:
         raise EstimationError(
             f"received: the {what} ('{design.received}') does not change at the cutoff beyond chance (by"
-            f" {number(made.sign * jump)}, {design.level:.0%} interval"
-            f" {_ends(made.sign * uptake.low[2], made.sign * uptake.high[2])})."
+            f" {number(made.turn * jump)}, {design.level:.0%} interval"
+            f" {_ends(made.turn * uptake.low[2], made.turn * uptake.high[2])})."
             " The effect of receiving it would be the change of the outcome divided by a number that may"
             " be zero,"
             " so none is given. Check the cutoff and who counts as having received it; leave `received`"
             " empty to"
             " ask only what the rule itself did."
         )
-    if made.sign * jump < 0 and not design.derivative:
+    if made.turn * jump < 0 and not design.derivative:
         raise EstimationError(
             "received, treated_side: fewer people received it on the side that should"
             f" ('{design.treated_side}';"
-            f" the share changes by {number(made.sign * jump)}), so the effect would have the wrong sign."
+            f" the share changes by {number(made.turn * jump)}), so the effect would have the wrong sign."
             " Correct"
             " treated_side, or the coding of the column."
         )
