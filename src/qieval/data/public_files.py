@@ -34,6 +34,13 @@ TOBACCO = RemoteFile(
     path="examples/datasets/smoking_data.csv",
     sha256="b9e2accc3942d8fd17bd84548d4543bdd2fe4ba9d6c526fc9e1b2177b4a13c96",
 )
+DRINKING = RemoteFile(
+    name="drinking.csv",
+    repository="pymc-labs/CausalPy",
+    commit="4cab835b2cea72711a68daf5823648f702bc1579",
+    path="causalpy/data/drinking.csv",
+    sha256="ef20275c38fe3ecff16ebb53cb7dc1d01cdb52879b1e54caf6fb287737579bfa",
+)
 DEPARTMENTS = {"1": "major", "2": "single specialty", "other": "other"}
 """Types of accident and emergency department in the words of NHS England."""
 
@@ -88,6 +95,24 @@ def tobacco(frame: pd.DataFrame) -> pd.DataFrame:
     """Whole years, and which state it is about."""
     return frame.assign(
         year=frame["year"].astype(int), california=(frame["state"] == "California").astype(int)
+    )
+
+
+def drinking(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a step of age, without the authors' fitted values, under longer names."""
+    return pd.DataFrame(
+        {
+            "age": frame["agecell"],
+            "all_deaths": frame["all"],
+            "internal_causes": frame["internal"],
+            "external_causes": frame["external"],
+            "alcohol": frame["alcohol"],
+            "homicide": frame["homicide"],
+            "suicide": frame["suicide"],
+            "motor_vehicle": frame["mva"],
+            "drugs": frame["drugs"],
+            "other_external": frame["externalother"],
+        }
     )
 
 
