@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import qieval as qe
+from qi_notebooks import alterations_natural
 from qi_notebooks.controls import label
 from qi_notebooks.offers import Offers
 
@@ -34,11 +35,14 @@ class Alteration:
         return f"{label(self.field)}: {'; '.join(shown)}"
 
 
-def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
+def suggestions(design: qe.Design, offers: Offers, result: qe.Result | None = None) -> list[Alteration]:
     """What can be altered in a design: other starts, shorter windows, fewer covariates, other choices.
 
     Fields whose alteration would ask another question (the outcome, who is treated) are left alone.
+    result: the estimate of the design, from which some suggestions start, such as multiples of a bandwidth.
     """
+    if isinstance(design, (qe.RowDesign, qe.BeforeAfter, qe.RegressionAdjustment)):
+        return _of_nature(design, result)
     if isinstance(design, qe.CohortDesign):
         return _of_similar_people(design, offers)
     if isinstance(design, qe.DonorDesign):
@@ -60,6 +64,19 @@ def suggestions(design: qe.Design, offers: Offers) -> list[Alteration]:
         elif spec.role == "choice" and spec.step == "analysis" and name != "missing":
             found.append(Alteration(name, tuple(item for item in spec.choices if item != held), False))
     return [item for item in found if item.values]
+
+
+def _of_nature(design: qe.Design, result: qe.Result | None) -> list[Alteration]:
+    found: alterations_natural.Found = {}
+    if isinstance(design, qe.RegressionDiscontinuity):
+        found = alterations_natural.at_a_cutoff(design, result)
+    elif isinstance(design, qe.InstrumentalVariables):
+        found = alterations_natural.with_an_instrument(design, result)
+    elif isinstance(design, qe.BeforeAfter):
+        found = alterations_natural.of_a_change(design, result)
+    elif isinstance(design, qe.RegressionAdjustment):
+        found = alterations_natural.by_a_regression(design)
+    return [Alteration(name, values, usual) for name, (values, usual) in found.items() if values]
 
 
 REASONABLE: Mapping[type[qe.Design], Mapping[str, tuple[Any, ...]]] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 import qieval as qe
-from qi_notebooks import look, presets
+from qi_notebooks import layout, look, presets
 from qi_notebooks.chart_form import ChartForm, design_of
 from qi_notebooks.form import WAIT, Form
 from qi_notebooks.later import Later
@@ -52,16 +52,18 @@ class App:
         self._choices = {name: held for name, held in choices.items() if held is not None}
         made = [step(self, at) for at, step in enumerate(steps_of(self.study.method.design), start=1)]
         self._steps = {step.name.lower(): step for step in made}
-        self._live = self._steps.get("choose") or self._steps.get("chart")
         self._found = self._steps.get("estimate") or self._steps["signals"]
+        moved = layout.moved(self.study.method.design)
+        self._live = self._steps.get("choose") or self._steps.get("chart") or (self._found if moved else None)
         if not interactive:
             self._design_without_form()
             return
         self.form = (ChartForm if self.study.improvement else Form)(self.study.method.design)
         if self._live is not None:
-            section = self.form.sections["choose"]
-            self.form.observe(self._settings_tried, (*section.again, *section.names), QUICK)
-        self.form.observe(self._form_changed, wait=PATIENT if self.study.one_series else WAIT)
+            section = self.form.sections.get("choose")
+            tried = moved if section is None else (*section.again, *section.names)
+            self.form.observe(self._settings_tried, tried, QUICK)
+        self.form.observe(self._form_changed, wait=PATIENT if self.study.quick else WAIT)
         self.attempt(self._steps["data"], self._begin)
 
     @property
@@ -137,12 +139,7 @@ class App:
             )
         self.study.load(self._source)
         values = self.study.proposed(self._choices)
-        specs = qe.fields_of(self.study.method.design)
-        required = {
-            name: None
-            for name, spec in specs.items()
-            if spec.role in ("column", "value") and not spec.optional
-        }
+        required = dict.fromkeys(layout.stated(self.study.method.design))
         self.study.revise(design_of(self.study.method.design, {**required, **values}))
 
     def attempt(self, step: Step, action: Callable[[], None], *, quick: bool = False) -> None:

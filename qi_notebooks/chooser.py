@@ -71,6 +71,25 @@ QUESTIONS: Mapping[str, Ask] = {
         "before it are known?",
         "Without many candidates and their characteristics nobody can find similar ones.",
     ),
+    "cutoff": Ask(
+        "Did a rule with a cutoff (an age, a weight, a risk score, a date) decide who got the change?",
+        "Without a cutoff there is no place where people on both sides are alike but for the change.",
+    ),
+    "near the cutoff": Ask(
+        "Are there many people near that cutoff on both sides, none of whom could choose the side?",
+        "With few people near the cutoff a line through the others decides; where people choose the side, "
+        "those on both sides are not alike.",
+    ),
+    "moved by chance": Ask(
+        "Did something as good as chance (distance, a lottery, who was on duty) move who got the change, "
+        "with no other way to the outcome?",
+        "Without such an instrument, or with one that acts in other ways too, what is found is not the "
+        "effect of the change.",
+    ),
+    "measured twice": Ask(
+        "Was the outcome of the same people (or teams) measured once before and once after?",
+        "Without a value before and after for the same people there is no change to look at.",
+    ),
     "no hidden reason": Ask(
         "Is most of what decided who got the change recorded in the data (age, illness, earlier use)?",
         "Whatever led people to the change, bears on the outcome and is not recorded is counted as an "
@@ -89,9 +108,26 @@ _EVERY: Mapping[str, tuple[str, ...]] = {
     "matching": _SIMILAR,
     "genetic_matching": _SIMILAR,
     "weighting": _SIMILAR,
+    "regression_adjustment": _SIMILAR,
+    "regression_discontinuity": ("cutoff", "near the cutoff"),
+    "instrumental_variables": ("moved by chance",),
+    "before_after": ("measured twice",),
 }
 NEEDS: Mapping[str, tuple[str, ...]] = {method.stem: _EVERY[method.stem] for method in qe.CATALOGUE}
 """The questions that must be answered 'yes' for a method, by its stem in the catalogue."""
+LAST_RESORT = ("before_after",)
+"""Methods that are offered only when no other fits."""
+STRONGER = (
+    "Another design fits your answers, or may fit, and says more: a change of the same people cannot be told "
+    "from what would have happened anyway."
+)
+INSTEAD = (
+    "A group that did not get the change, measured at the same two times: difference-in-differences.",
+    "The outcome month by month, long before and after: interrupted time series.",
+    "People of whom the characteristics are known, with and without the change: matching, weighting or "
+    "regression adjustment.",
+)
+"""What would make a stronger design possible."""
 CAUTIONS: Mapping[tuple[str, str], str] = {
     ("difference_in_differences", "one place"): (
         "With one treated place or a few its interval is not to be trusted, and the plain mean of the others "
@@ -101,6 +137,14 @@ CAUTIONS: Mapping[tuple[str, str], str] = {
         "You have a group that did not get the change: use it, as a control series here, or in a design that "
         "compares. One series alone cannot exclude that something else happened."
     ),
+    ("regression_discontinuity", "cutoff"): (
+        "It speaks only for people near the cutoff. Use the score before anybody rounded it, and say what "
+        "else begins at the same cutoff."
+    ),
+    ("instrumental_variables", "moved by chance"): (
+        "That the instrument has no other way to the outcome cannot be tested: you have to argue it in "
+        "writing, and it speaks only for the people whom it moved."
+    ),
 }
 """What has to be said of a method that fits when a question is answered 'yes', by stem and question."""
 
@@ -109,26 +153,30 @@ CAUTIONS: Mapping[tuple[str, str], str] = {
 class Advice:
     """The methods that fit, those that might (something is not sure), and for the others why not.
 
-    cautions: what has to be said of those that fit, by method.
+    cautions: what has to be said of those that fit, by method. last_resort: those that are left when none of
+    the others fits or might fit.
     """
 
     fits: tuple[str, ...]
     perhaps: Mapping[str, tuple[str, ...]]
     unfit: Mapping[str, tuple[str, ...]]
     cautions: Mapping[str, str] = field(default_factory=dict)
+    last_resort: tuple[str, ...] = ()
 
 
 def advise(answers: Mapping[str, str]) -> Advice:
     """Which methods of the catalogue fit the answers; a question without an answer counts as 'not sure'.
 
-    >>> advise(dict.fromkeys(QUESTIONS, "yes")).fits == tuple(NEEDS)
+    >>> everything = advise(dict.fromkeys(QUESTIONS, "yes"))
+    >>> everything.fits == tuple(stem for stem in NEEDS if stem not in LAST_RESORT)
     True
     >>> one = dict.fromkeys(("comparison", "long before", "one place", "one start", "same measure"), "yes")
     >>> advise({**one, "people": "no", "many small": "no", "before": "no"}).fits[0]
     'synthetic_control'
     """
     fits, perhaps, unfit = [], {}, {}
-    for stem, needs in NEEDS.items():
+    for stem in sorted(NEEDS, key=lambda stem: stem in LAST_RESORT):
+        needs = NEEDS[stem]
         failed = tuple(QUESTIONS[need].otherwise for need in needs if answers.get(need, UNSURE) == "no")
         open_ = tuple(QUESTIONS[need].words for need in needs if answers.get(need, UNSURE) == UNSURE)
         if failed:
@@ -140,7 +188,14 @@ def advise(answers: Mapping[str, str]) -> Advice:
     cautions = {
         stem: said for (stem, key), said in CAUTIONS.items() if stem in fits and answers.get(key) == "yes"
     }
-    return Advice(tuple(fits), perhaps, unfit, cautions)
+    left = [stem for stem in (*fits, *perhaps) if stem in LAST_RESORT]
+    if len(fits) + len(perhaps) > len(left):
+        unfit |= dict.fromkeys(left, (STRONGER,))
+        left = []
+    others = {stem: open_ for stem, open_ in perhaps.items() if stem not in LAST_RESORT}
+    return Advice(
+        tuple(stem for stem in fits if stem not in LAST_RESORT), others, unfit, cautions, tuple(left)
+    )
 
 
 def described(advice: Advice) -> str:
@@ -157,6 +212,12 @@ def described(advice: Advice) -> str:
         parts.append(qe.markup.paragraph(words) + qe.markup.bullets(unclear))
     if not advice.fits and not advice.perhaps:
         parts.append(look.problems(["None of the methods of this version fits your answers."]))
+    for stem in advice.last_resort:
+        method = qe.method_named(stem)
+        said = f"As a last resort: {method.title}. {method.strengths} Its limit: {method.limits}"
+        parts.append(look.problems([said]))
+        parts.append(qe.markup.paragraph("What would make a stronger design possible:"))
+        parts.append(qe.markup.bullets(INSTEAD))
     for stem, reasons in advice.unfit.items():
         parts.append(
             qe.markup.paragraph(f"Why not {qe.method_named(stem).title}:") + qe.markup.bullets(reasons)

@@ -15,8 +15,17 @@ SLIDER_STEPS = 200
 """Whole numbers with a wider range than this are typed."""
 CHOOSE = "(choose)"
 NONE = "(none)"
-LABELS = {"v": "Weights of predictors (V)", "per": "Per how many people"}
+LABELS = {
+    "v": "Weights of predictors (V)",
+    "per": "Per how many people",
+    "exclusion": "Why the instrument has no other way to the outcome",
+    "selected": "Picked for high or low values",
+    "population_sd": "Standard deviation in everybody",
+    "population_mean": "Mean in everybody",
+}
 """Labels of fields whose names are too short to be understood."""
+REMARKS = {"exclusion": " No estimate is shown without it."}
+"""What is added to the help of a field."""
 
 
 class Control:
@@ -31,7 +40,7 @@ class Control:
         self.name = name
         self.spec = spec
         self.inner = inner
-        self.help = look.text(look.note(sentence(spec.help)))
+        self.help = look.text(look.note(sentence(spec.help) + REMARKS.get(name, "")))
         self.message = look.text()
         self._proposed = False
         self._quiet = False

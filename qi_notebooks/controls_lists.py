@@ -53,6 +53,7 @@ class Headings:
     second: str
     example: str
     empty: bool = False
+    like: str = "2022-04"
 
 
 EVENTS = Headings("When", "What happened, and to whom", "")
@@ -67,6 +68,7 @@ BY_COLUMN: Mapping[str, Headings] = {
         True,
     ),
     "predictor_weights": Headings("Predictor", "How much it counts", "1"),
+    "effect_at": Headings("Characteristic", "At which values the effect is given", "60; 80"),
     "not_donors": Headings("Unit", "Why it is no donor", "it merged with its neighbour in 2018", empty=True),
 }
 """Fields whose headings are columns of the data, or units."""
@@ -79,6 +81,17 @@ BY_PERIOD: Mapping[str, Headings] = {
 """Fields whose headings are periods, each with a reason."""
 
 
+BY_MODEL: Mapping[str, Headings] = {
+    "own_learners": Headings(
+        "Model: outcome or score",
+        "Class of scikit-learn",
+        "sklearn.ensemble.ExtraTreesRegressor",
+        like="outcome",
+    ),
+}
+"""Fields whose headings are models."""
+
+
 class ListControl(Control):
     """Headings and words of the user, such as dates and what happened then: a list to add to.
 
@@ -89,7 +102,7 @@ class ListControl(Control):
     headings = EVENTS
 
     def __init__(self, name: str, spec: Any) -> None:
-        self.headings = BY_PERIOD.get(name, self.headings)
+        self.headings = {**BY_PERIOD, **BY_MODEL}.get(name, self.headings)
         self._changed: Callable[[], None] = nothing
         self._rows: list[Any] = []
         self._list = widgets.VBox()
@@ -119,7 +132,10 @@ class ListControl(Control):
     def _first(self, heading: str) -> Any:
         """The widget for a heading."""
         return widgets.Text(
-            heading, description=self.headings.first, continuous_update=False, placeholder="2022-04"
+            heading,
+            description=self.headings.first,
+            continuous_update=False,
+            placeholder=self.headings.like,
         )
 
     def _add(self, heading: str, words: str) -> None:

@@ -24,6 +24,7 @@ from qi_notebooks.controls_lists import (
     PickControl,
     ProductsControl,
 )
+from qi_notebooks.controls_typed import NumbersControl, StatedChoiceControl, TypedControl
 from qi_notebooks.controls_units import DonorsControl
 
 BY_ROLE: dict[str, Callable[[str, Any], Control]] = {
@@ -36,7 +37,7 @@ BY_ROLE: dict[str, Callable[[str, Any], Control]] = {
     "text": TextControl,
     "texts": ListControl,
 }
-TICKED = ("covariates", "baseline_covariates", "controls")
+TICKED = ("covariates", "baseline_covariates", "controls", "instruments")
 """Fields that usually hold many columns, so that all are shown with a box each."""
 SLIDERS: Mapping[str, tuple[float, float]] = {
     "caliper": (2, 0.01),
@@ -48,6 +49,21 @@ SLIDERS: Mapping[str, tuple[float, float]] = {
 
 WHOLE_SLIDERS: Mapping[str, int] = {"lag": 12, "phase_in": 12}
 """The same for whole numbers: the end of the slider."""
+
+
+TYPED: Mapping[str, str] = {
+    "cutoff": "780, or 2019-04-01",
+    "threshold": "4",
+    "population_mean": "0.98",
+    "population_sd": "1.53",
+}
+"""Single values that no column of the data holds, with what they look like."""
+NUMBERS: Mapping[str, str] = {
+    "bandwidth": "by the rule; or 24; or 18, 30",
+    "bias_bandwidth": "by the rule; or 36",
+    "leave_out": "1500, 1600",
+}
+"""Lists of such values."""
 
 
 RUN = "run"
@@ -70,20 +86,26 @@ KINDS: Mapping[str, str] = {
 """The charts in words, by what a design calls them."""
 
 
-def control(name: str, spec: Any, prompts: Mapping[str, str], *, stepped: bool = False) -> Control:
+def control(name: str, spec: Any, prompts: Mapping[str, str], *, how: str = "") -> Control:
     """The control for a field. `prompts` are the headings that a field of words has, if they are given.
 
-    stepped: whether a period can be moved one by one.
+    how: 'stepped' for a period that can be moved one by one, 'stated' for a choice without a default.
     """
     if prompts:
         return ArgumentsControl(name, spec, prompts)
+    if name in TYPED:
+        return TypedControl(name, spec, TYPED[name])
+    if name in NUMBERS:
+        return NumbersControl(name, spec, NUMBERS[name])
     if name in SLIDERS:
         return SliderControl(name, spec, *SLIDERS[name])
     if name in WHOLE_SLIDERS:
         return WholeSliderControl(name, spec, WHOLE_SLIDERS[name])
     if name == "kind":
         return WordedChoiceControl(name, spec, KINDS)
-    if stepped:
+    if how == "stated" and spec.role == "choice":
+        return StatedChoiceControl(name, spec)
+    if how == "stepped":
         return SteppedPeriodControl(name, spec)
     if name in TICKED:
         return TicksControl(name, spec)

@@ -38,10 +38,14 @@ class Form:
     ) -> None:
         self.design_class = design_class
         self.specs = qe.fields_of(design_class)
-        untestable = [item for item in qe.method_of(design_class).assumptions if not item.testable]
+        untestable = [
+            item
+            for item in qe.method_of(design_class).assumptions
+            if not item.testable and layout.ARGUED_BY.get(item.name) not in self.specs
+        ]
         prompts = {"arguments": {item.name: item.prompt for item in untestable}}
         self.controls: dict[str, Control] = {
-            name: control(name, spec, prompts.get(name, {}), stepped=name in layout.stepped(design_class))
+            name: control(name, spec, prompts.get(name, {}), how=layout.handled(design_class, name))
             for name, spec in self.specs.items()
         }
         self.offers: Offers | None = None
@@ -92,6 +96,7 @@ class Form:
         empty = [name for name in self._required() if self.controls[name].get() is None]
         empty += [name for name in guess.also(self.design_class) if not self.held(name)]
         taken = {held for name in self._required() if isinstance(held := self.controls[name].get(), str)}
+        taken |= {held for name in guess.also(self.design_class) if isinstance(held := self.held(name), str)}
         free = self.offers.described[~self.offers.described["column"].isin(taken)]
         guessed = guess.roles(self.design_class, free)
         self._quiet = True
@@ -224,11 +229,7 @@ class Form:
         return [held for name, held in self.controls.items() if held.spec.step == step and name != skip]
 
     def _required(self) -> list[str]:
-        return [
-            name
-            for name, spec in self.specs.items()
-            if spec.role in ("column", "value") and not spec.optional
-        ]
+        return list(layout.stated(self.design_class))
 
     def _defaults(self) -> dict[str, Any]:
         """The default of each field that has one."""

@@ -38,6 +38,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "exposed",
         "exposure",
     ),
+    "score": ("score", "running_variable", "running", "risk_score", "forcing"),
+    "received": ("received", "attended", "uptake", "treated", "treatment", "got"),
 }
 """Usual names of the columns for a role, the most telling first."""
 
@@ -56,9 +58,27 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
         "exposure",
         "total",
     ),
+    "received": ("received", "attended", "uptake"),
+    "instruments": (
+        "instrument",
+        "distance",
+        "encouragement",
+        "encouraged",
+        "lottery",
+        "offer",
+        "preference",
+    ),
+    "before": ("before", "baseline", "pre", "earlier"),
     "first_treated": ("first_treated", "pilot_start", "treated_from", "adopted", "adoption", "since"),
 }
 """The same for roles that are worth a look even though they may stay empty."""
+
+ALSO: dict[str, tuple[str, ...]] = {
+    "RegressionDiscontinuity": ("received",),
+    "InstrumentalVariables": ("instruments",),
+    "BeforeAfter": ("before",),
+}
+"""Which of them a design has, by its name."""
 
 BEFOREHAND = (
     "age",
@@ -114,7 +134,7 @@ def roles(design: type, columns: pd.DataFrame) -> dict[str, Any]:
         found["covariates"] = known
     for name in also(design):
         if name in OPTIONAL and (named := _by_name(OPTIONAL[name], _fitting(design, name, free))):
-            found[name] = named
+            found[name] = (named,) if name == "instruments" else named
     return found
 
 
@@ -125,6 +145,8 @@ def also(design: type[qe.Design]) -> tuple[str, ...]:
     """
     if layout.makes_groups_alike(design):
         return ("covariates",)
+    if design.__name__ in ALSO:
+        return ALSO[design.__name__]
     if issubclass(design, qe.SeriesDesign):
         return ("denominator",)
     names = qe.fields_of(design)

@@ -1,9 +1,11 @@
 """Where a guided study asks for which field, and in which order: few at once, the others folded away."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import qieval as qe
+from qi_notebooks import layout_natural
 
 Names = tuple[str, ...]
 
@@ -28,7 +30,24 @@ class Section:
 ROLES: Names = ("treated", "units_are", "covariates")
 KINDS: Names = ("categories", "squares", "interactions")
 PEOPLE: Names = ("person", "cluster", "start", "measured")
+FOLDED_PEOPLE: Mapping[str, Names] = {
+    "Codes, squares and products of characteristics (optional)": KINDS,
+    "People with several rows, hospitals, dates (optional)": PEOPLE,
+}
+GENERAL = "Missing values and random numbers (have defaults)"
+REGRESSED: Names = ("estimand", "estimator")
+FOLDED_REGRESSION: Mapping[str, Names] = {
+    "The regression of the outcome, and its interval (have defaults)": (
+        "outcome_model",
+        "treatment_interactions",
+        "interacted_with",
+        "effect_at",
+        "inference",
+    ),
+    "What learns the models when they are cross-fitted": ("learner", "own_learners", "folds", "splits"),
+}
 OUTCOME: Names = ("outcome", "effect", "measured_in")
+MORE_ON_THE_OUTCOME = "More on the outcome and its interval (optional)"
 MORE_OUTCOME: Names = (
     "person_time",
     "horizon",
@@ -100,8 +119,13 @@ FOLDED_SERIES: Mapping[str, Names] = {
         "composition",
     ),
 }
-MOVED: Names = ("start", "lag", "phase_in")
-"""What is moved after the estimate to see how much hangs on the date."""
+MOVED: Mapping[str, Names] = {
+    "InterruptedTimeSeries": ("start", "lag", "phase_in"),
+    "RegressionDiscontinuity": ("bandwidth", "donut", "order"),
+}
+"""What is moved after the estimate to see how much hangs on it, by the name of the design."""
+ARGUED_BY: Mapping[str, str] = {"the instrument acts only through the intervention": "exclusion"}
+"""Assumptions whose argument has a field of its own."""
 TRIED_IN_SERIES: Names = ("lag", "phase_in", "change", "trend", "seasonality", "controls")
 FOLDED_MODEL: Mapping[str, Names] = {
     "More on trend and season": ("trend_df", "harmonics", "season_df", "season_length"),
@@ -142,9 +166,31 @@ def follows_a_measure(design: type[qe.Design]) -> bool:
     return issubclass(design, (qe.RunChart, qe.ControlChart))
 
 
-def stepped(design: type[qe.Design]) -> Names:
-    """Periods that are moved one by one."""
-    return ("start",) if issubclass(design, qe.InterruptedTimeSeries) else ()
+def moved(design: type[qe.Design]) -> Names:
+    """The fields that are moved after the estimate, for designs that are estimated in a moment."""
+    return MOVED.get(design.__name__, ())
+
+
+def stated(design: type[qe.Design]) -> Names:
+    """The fields that have no default, so that somebody has to fill them in.
+
+    >>> stated(qe.RegressionDiscontinuity)
+    ('outcome', 'score', 'treated_side')
+    """
+    nothing = dataclasses.MISSING
+    return tuple(
+        item.name
+        for item in dataclasses.fields(design)
+        if item.default is nothing and item.default_factory is nothing
+    )
+
+
+def handled(design: type[qe.Design], name: str) -> str:
+    """How a field is filled in: 'stepped' for a period that is moved one by one, 'stated' where there is no
+    default."""
+    if name == "start" and issubclass(design, qe.InterruptedTimeSeries):
+        return "stepped"
+    return "stated" if name in stated(design) else ""
 
 
 def sections(design: type[qe.Design]) -> dict[str, Section]:
@@ -164,7 +210,18 @@ def sections(design: type[qe.Design]) -> dict[str, Section]:
     if issubclass(design, qe.SeriesDesign):
         tried = Section(TRIED_IN_SERIES, FOLDED_MODEL, again=("start",))
         return _of_one(design, Section(SERIES, FOLDED_SERIES), tried)
+    if design.__name__ in layout_natural.SHOWN:
+        return _of_nature(design)
     return _of_donors(design) if has_donors(design) else {}
+
+
+def _of_nature(design: type[qe.Design]) -> dict[str, Section]:
+    """The one section of a design with a rule or an instrument, or of one group before and after."""
+    fields, name = qe.fields_of(design), design.__name__
+    data = Section(layout_natural.SHOWN[name], layout_natural.FOLDED[name])
+    taken = {*data.names, *QUESTION, *layout_natural.WITH_THE_QUESTION}
+    rest = tuple(held for held in fields if held not in taken)
+    return {"data": Section(data.shown, {**data.folded, MORE: rest})}
 
 
 def _of_donors(design: type[qe.Design]) -> dict[str, Section]:
@@ -196,6 +253,8 @@ def _there(folded: Mapping[str, Names], fields: Mapping[str, object]) -> dict[st
 
 
 def _of_people(design: type[qe.Design]) -> dict[str, Section]:
+    if design not in TRIED:
+        return _of_a_regression(design)
     own = TRIED[design]
     taken = (*ROLES, *KINDS, *PEOPLE, *OUTCOME, *MORE_OUTCOME, *own, *QUESTION)
     shared = qe.fields_of(qe.CohortDesign)
@@ -203,14 +262,29 @@ def _of_people(design: type[qe.Design]) -> dict[str, Section]:
     special = tuple(name for name in left if name not in shared or name == "balance_rule")
     general = tuple(name for name in left if name not in special)
     return {
-        "data": Section(
-            ROLES,
-            {
-                "Codes, squares and products of characteristics (optional)": KINDS,
-                "People with several rows, hospitals, dates (optional)": PEOPLE,
-                "Missing values and random numbers (have defaults)": general,
-            },
-        ),
+        "data": Section(ROLES, {**FOLDED_PEOPLE, GENERAL: general}),
         "choose": Section(own, {MORE: special}),
-        "outcome": Section(OUTCOME, {"More on the outcome and its interval (optional)": MORE_OUTCOME}),
+        "outcome": Section(OUTCOME, {MORE_ON_THE_OUTCOME: MORE_OUTCOME}),
+    }
+
+
+def _of_a_regression(design: type[qe.Design]) -> dict[str, Section]:
+    """The sections of a design that adjusts by a regression: nothing is tried out before the outcome."""
+    fields = qe.fields_of(design)
+    folded = {**_there(FOLDED_REGRESSION, fields), **FOLDED_PEOPLE}
+    known = tuple(name for names in FOLDED_REGRESSION.values() for name in names)
+    more = tuple(name for name in MORE_OUTCOME if name not in known)
+    taken = (
+        *ROLES,
+        *REGRESSED,
+        *OUTCOME,
+        *more,
+        *QUESTION,
+        *(item for held in folded.values() for item in held),
+    )
+    general = tuple(name for name in fields if name not in taken)
+    roles = (*ROLES[:-1], *REGRESSED, *ROLES[-1:])
+    return {
+        "data": Section(roles, {**folded, GENERAL: general}),
+        "outcome": Section(OUTCOME, {MORE_ON_THE_OUTCOME: more}),
     }

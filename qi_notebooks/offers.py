@@ -13,14 +13,24 @@ MOST_GROUPS = 100
 MOST_UNITS = 2000
 """More units than this are not offered one by one."""
 
-COVARIATE_FIELDS = ("categories", "squares", "mahalanobis_on", "measured", "cutpoints")
+COVARIATE_FIELDS = (
+    "categories",
+    "squares",
+    "mahalanobis_on",
+    "measured",
+    "cutpoints",
+    "interacted_with",
+    "effect_at",
+)
 """Fields that choose among the covariates."""
 UNIT_FIELDS = ("donors", "not_donors")
 """Fields that choose among the untreated units."""
 HORIZONS = (1, 3, 6, 12, 18, 24, 36, 48, 60)
 """Numbers of periods after the start at which an effect can be stated."""
-AFTERWARDS = ("outcome", "person_time", "person")
+AFTERWARDS = ("outcome", "person_time", "person", "received")
 """Fields whose columns are no characteristics from before."""
+APART = {"covariates": "instruments", "instruments": "covariates"}
+"""Columns that are named in the one field are not offered in the other."""
 
 
 class Offers:
@@ -117,7 +127,8 @@ class FieldOffers:
             kind = "numeric" if name == "calipers" else spec.kind
             # One population can be the denominator of several series.
             below = [] if name == "control_denominators" else [self._held("denominator")]
-            return [column for column in self._offers.columns(kind) if column not in [*self._taken, *below]]
+            apart = [*self._taken, *below, *(self._held(APART.get(name, "")) or ())]
+            return [column for column in self._offers.columns(kind) if column not in apart]
         if spec.role == "value":
             return self._offers.periods(self._held(self._time))
         if name == "further_starts":

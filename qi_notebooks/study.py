@@ -79,6 +79,11 @@ class Study:
         return issubclass(self.method.design, qe.SeriesDesign)
 
     @property
+    def quick(self) -> bool:
+        """Whether an estimate is made in a moment, so that it can follow who moves a setting."""
+        return self.one_series or bool(layout.moved(self.method.design))
+
+    @property
     def settled(self) -> bool:
         """Whether outcomes after the start may be looked at: locked, or gone on without locking.
 
@@ -190,8 +195,8 @@ class Study:
             raise qe.DesignError(
                 "outcome: no outcome has been named, so there is no effect to estimate. Choose its column."
             )
-        if self.before is None and not (self.one_series and (self.begun or self.improvement)):
-            # Those of one series simulate its power, which would hold up whoever moves a slider.
+        if self.before is None and not (self.quick and (self.begun or self.improvement)):
+            # They take longer than the estimate and would hold up whoever moves a slider.
             self.check_design()
         found = self.glimpse
         self._forget()

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 import qieval as qe
 from qi_notebooks import live_charts, look
+from qi_notebooks.drawing import filled
 from qi_notebooks.study import Study
 
 COLUMN_WORDS = {
@@ -37,8 +38,18 @@ TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
 TOO_FEW = look.note(
     "Not shown, because a group holds fewer than 10 people: its mean would tell about single ones."
 )
+SEEN_FIRST = ("reduced form", "first stage")
+"""How the terms of what goes with an instrument begin."""
+THEN = (
+    "What follows if the instrument acts only through the intervention, and moves nobody the other way. The "
+    "last row is the ordinary comparison, which makes neither assumption but takes all that matters as "
+    "measured."
+)
 SAID_ABOVE = ("what changed", "signals")
 """Facts of a chart that its headline tells."""
+BEYOND_THE_TREND = "change beyond the expected trend"
+ONE_TERM = (qe.SeriesDesign, qe.RowDesign, qe.BeforeAfter)
+"""Designs of whose effects only the first is shown beside altered designs."""
 SMALLEST_P = 0.0001
 LABEL_WIDTH = 44
 """Letters of a label in one line of a picture."""
@@ -99,8 +110,21 @@ def estimate(result: qe.Result, *, headline: bool = True) -> str:
     table = result.estimates
     if table is not None:
         overall = table.loc[table["at"].isna()].drop(columns="at").dropna(axis="columns", how="all")
-        body += _estimates_table(overall)
+        body += _estimates_table(overall, _called(result.design))
     return _card(body + qe.markup.bullets(result.notes)) + _parts(result)
+
+
+def by_instrument(result: qe.Result) -> str:
+    """The headline, what goes with the instrument, and then the effect that follows from it."""
+    table = filled(result.estimates)
+    seen = table["term"].str.startswith(SEEN_FIRST)
+    body = qe.markup.paragraph(result.headline, "qieval-headline") + standing(result)
+    first = table[seen].drop(columns="at").dropna(axis="columns", how="all")
+    if len(first):
+        card = _estimates_table(first, "association")
+        body += qe.markup.card("What was seen: the outcome and the uptake go with the instrument", card)
+    then = dataclasses.replace(result, estimates=table[~seen].reset_index(drop=True))
+    return body + look.note(THEN) + estimate(then, headline=False)
 
 
 def _parts(result: qe.Result) -> str:
@@ -151,9 +175,9 @@ def pictures(result: qe.Result, few: bool = False) -> str:
 def variation(made: qe.Variation) -> str:
     """Estimates under altered designs, as a picture and a table.
 
-    Of several effects of one series the first is shown: they are measured in different units.
+    Of several effects of one design the first is shown where they are measured in different units.
     """
-    if isinstance(made.design, qe.SeriesDesign):
+    if isinstance(made.design, ONE_TERM):
         made = _first_term(made)
     shown = made.table.drop(columns=["std_error", "p_value"], errors="ignore")
     fields = [name for name in shown.columns if name in qe.fields_of(type(made.design))]
@@ -169,7 +193,8 @@ def variation(made: qe.Variation) -> str:
         if estimated
         else ""
     )
-    return drawn + qe.markup.card("Estimates under altered designs", _estimates_table(shown))
+    table = _estimates_table(shown, _called(made.design))
+    return drawn + qe.markup.card("Estimates under altered designs", table)
 
 
 def side_by_side(made: qe.SideBySide) -> str:
@@ -191,8 +216,19 @@ def side_by_side(made: qe.SideBySide) -> str:
 def _first_term(made: qe.Variation) -> qe.Variation:
     """Only the first effect of each design, and the designs without any."""
     table = made.table
+    if isinstance(made.design, qe.BeforeAfter) and "expected_change" in table:
+        return dataclasses.replace(made, table=_beyond_the_trend(table))
+    if isinstance(made.design, qe.RowDesign):
+        # The first effect of each design is the one of its headline; its name says how its interval is made.
+        return dataclasses.replace(made, table=table.drop_duplicates("label").reset_index(drop=True))
     first = table["term"].isna() | (table["term"] == table["term"][0]) if "term" in table else slice(None)
     return dataclasses.replace(made, table=table.loc[first].reset_index(drop=True))
+
+
+def _beyond_the_trend(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each design the change beyond what would have come anyway, where it has one, else the change."""
+    wanted = table.assign(last=table["term"] != BEYOND_THE_TREND).sort_values("last", kind="stable")
+    return wanted.drop_duplicates("label").sort_index().drop(columns="last").reset_index(drop=True)
 
 
 def _drawable(made: qe.Variation) -> qe.Variation:
@@ -205,9 +241,14 @@ def _drawable(made: qe.Variation) -> qe.Variation:
     return dataclasses.replace(made, table=table.assign(label=broken))
 
 
-def _estimates_table(frame: pd.DataFrame) -> str:
+def _called(design: qe.Design) -> str:
+    """What an estimate is: a change before and after is no effect."""
+    return "change" if isinstance(design, qe.BeforeAfter) else COLUMN_WORDS["estimate"]
+
+
+def _estimates_table(frame: pd.DataFrame, called: str = COLUMN_WORDS["estimate"]) -> str:
     """A table of estimates with headings and p-values that a person reads."""
-    shown = frame.rename(columns=COLUMN_WORDS)
+    shown = frame.rename(columns={**COLUMN_WORDS, "estimate": called})
     if "p" in shown:
         shown["p"] = ["below 0.0001" if p < SMALLEST_P else p for p in shown["p"]]
     if "term" in shown:

@@ -1,5 +1,7 @@
 """The steps of a guided study, in order. Each is a view of the study: it shows, asks and passes on."""
 
+from collections.abc import Mapping
+
 import qieval as qe
 from qi_notebooks import layout
 from qi_notebooks.steps.base import Step
@@ -8,6 +10,7 @@ from qi_notebooks.steps.chart_views import MoreViews
 from qi_notebooks.steps.charts import ChartChecks, ChartData, ChartReport, DrawChart, Measure, Signals
 from qi_notebooks.steps.choose import Choose, ChooseDonors, ChooseSeries
 from qi_notebooks.steps.findings import Assumptions, Estimate, Sensitivity
+from qi_notebooks.steps.natural import EstimateChange, EstimateCutoff, EstimateInstrument
 from qi_notebooks.steps.output import Code, ReportStep
 from qi_notebooks.steps.series import EstimateSeries
 
@@ -37,6 +40,14 @@ OF_A_CHART: tuple[type[Step], ...] = (
 )
 
 
+NATURAL: Mapping[type[qe.Design], type[Step]] = {
+    qe.RegressionDiscontinuity: EstimateCutoff,
+    qe.InstrumentalVariables: EstimateInstrument,
+    qe.BeforeAfter: EstimateChange,
+}
+"""How the estimate of a natural experiment is shown."""
+
+
 def steps_of(design: type[qe.Design]) -> tuple[type[Step], ...]:
     """The steps of a study with a design: only where something is tried out there is something to choose."""
     if layout.follows_a_measure(design):
@@ -46,6 +57,8 @@ def steps_of(design: type[qe.Design]) -> tuple[type[Step], ...]:
         own = {Choose: ChooseDonors}
     if issubclass(design, qe.InterruptedTimeSeries):
         own = {Choose: ChooseSeries, Estimate: EstimateSeries}
+    if design in NATURAL:
+        own = {Estimate: NATURAL[design]}
     tried = "choose" in layout.sections(design)
     return tuple(own.get(step, step) for step in EVERY if tried or step is not Choose)
 

@@ -47,9 +47,13 @@ class Estimate(Step):
         if result is None:
             self._shown.value = ""
             return
-        said = views.estimate(result, headline=self.headline)
+        said = self.told(result)
         self._shown.value = said + look.note("Drawing the pictures ...")
         self._shown.value = said + self._pictures(result)
+
+    def told(self, result: qe.Result) -> str:
+        """What is said of a result, as HTML without pictures."""
+        return views.estimate(result, headline=self.headline)
 
     def _pictures(self, result: qe.Result) -> str:
         """The large pictures, or in words why they are not drawn."""
@@ -59,7 +63,7 @@ class Estimate(Step):
         self.study.estimate()
 
     def plain(self) -> str:
-        return views.estimate(self.study.result) + views.pictures(self.study.result, self.study.few_people)
+        return self.told(self.study.result) + views.pictures(self.study.result, self.study.few_people)
 
     def _run(self) -> None:
         self.study.estimate()
@@ -165,7 +169,8 @@ class Sensitivity(Step):
             self._beside.value = "" if self._drawn_panel is None else views.side_by_side(self._drawn_panel)
 
     def carry_out(self) -> None:
-        usual = [item for item in suggestions(self.study.design, Offers(self.study.data)) if item.usual]
+        offers = Offers(self.study.data)
+        usual = [item for item in suggestions(self.study.design, offers, self.study.result) if item.usual]
         self.study.vary({item.field: item.values for item in usual})
         if self._has_others:
             self.study.compare()
@@ -180,7 +185,7 @@ class Sensitivity(Step):
         for _, box in self._boxes:
             box.close()
         offers = self.app.form.offers
-        found = suggestions(self.study.design, offers) if offers is not None else []
+        found = suggestions(self.study.design, offers, self.study.result) if offers is not None else []
         self._boxes = [
             (
                 item,

@@ -1,4 +1,4 @@
-"""The estimate of one series, with the start and the phase-in to be moved beside it."""
+"""Estimates that follow what is moved beside them: the start of a series, the bandwidth around a cutoff."""
 
 # What the methods of each class promise is said once, in Step.
 # ruff: noqa: D102
@@ -16,17 +16,16 @@ ON_DEMAND = "Press 'Estimate the effect' for the large pictures of this design."
 BEFORE = "Below is what was estimated before."
 
 
-class EstimateSeries(Estimate):
-    """The effect, and what becomes of it when the date is moved."""
+class EstimateMoved(Estimate):
+    """The effect, and what becomes of it at once when a setting is moved."""
 
-    purpose = (
-        "The effect in the units of the outcome, with its interval. Then move the start, the lag or the "
-        "phase-in and watch what was expected: an answer that hangs on one date is a weak one. What was "
-        "changed since the design was locked is named."
-    )
     headline = False
-    pictures: ClassVar[tuple[Callable[[qe.Result], str], ...]] = (live_series.changed, live_series.effect)
+    pictures: ClassVar[tuple[Callable[[qe.Result], str], ...]]
     """What is drawn at once, in order."""
+
+    def settings(self) -> Any:
+        """The widgets that are moved."""
+        return self.app.form.fields(*layout.moved(self.study.method.design))
 
     def controls(self) -> list[Any]:
         import ipywidgets as widgets
@@ -37,7 +36,7 @@ class EstimateSeries(Estimate):
         self._seen: Any = None
         self._asked = False
         seen = widgets.VBox([self._trouble, self._sentence, *self.drawn.values()])
-        self._moved = widgets.Box([self.app.form.fields(*layout.MOVED), seen])
+        self._moved = widgets.Box([self.settings(), seen])
         self._moved.add_class("qi-choose")
         self._moved.layout.display = "none"
         return [run, self._standing, self._moved, self._shown]
@@ -87,3 +86,14 @@ class EstimateSeries(Estimate):
         self._sentence.value = qe.markup.paragraph(result.headline, "qi-headline")
         for draw in self.pictures:
             self.drawn[draw.__name__].value = draw(result)
+
+
+class EstimateSeries(EstimateMoved):
+    """The effect, and what becomes of it when the date is moved."""
+
+    purpose = (
+        "The effect in the units of the outcome, with its interval. Then move the start, the lag or the "
+        "phase-in and watch what was expected: an answer that hangs on one date is a weak one. What was "
+        "changed since the design was locked is named."
+    )
+    pictures: ClassVar[tuple[Callable[[qe.Result], str], ...]] = (live_series.changed, live_series.effect)

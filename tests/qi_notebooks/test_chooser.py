@@ -16,10 +16,13 @@ def test_each_method_of_the_catalogue_has_advice_and_a_template():
 
 def test_the_chooser_says_honestly_when_nothing_fits():
     answers = dict.fromkeys(chooser.QUESTIONS, "yes")
-    assert chooser.advise(answers).fits == tuple(chooser.NEEDS)
+    everything = chooser.advise(answers)
+    assert everything.fits == tuple(stem for stem in chooser.NEEDS if stem not in chooser.LAST_RESORT)
+    assert everything.unfit == {"before_after": (chooser.STRONGER,)}
+    answers |= dict.fromkeys(("cutoff", "moved by chance", "measured twice"), "no")
     several = chooser.advise({**answers, "one start": "no"})
     assert "synthetic_difference_in_differences" in several.fits
-    assert several.fits[-3:] == ("matching", "genetic_matching", "weighting")
+    assert several.fits[-4:] == ("matching", "genetic_matching", "weighting", "regression_adjustment")
     assert "synthetic_control" in several.unfit
     assert "difference_in_differences" in several.unfit
     alone = chooser.advise({**answers, "comparison": "no"})
@@ -33,10 +36,36 @@ def test_the_chooser_says_honestly_when_nothing_fits():
     assert chooser.QUESTIONS["before"].words in chooser.described(unsure)
 
 
+def test_a_rule_or_an_instrument_needs_no_comparison_group():
+    answers = {**dict.fromkeys(chooser.QUESTIONS, "no"), "cutoff": "yes", "near the cutoff": "yes"}
+    rule = chooser.advise(answers)
+    assert rule.fits == ("regression_discontinuity",)
+    assert "only for people near the cutoff" in chooser.described(rule)
+    chance = chooser.advise({**answers, "near the cutoff": "no", "moved by chance": "yes"})
+    assert chance.fits == ("instrumental_variables",)
+    assert "argue it in writing" in chooser.described(chance)
+
+
+def test_before_and_after_is_only_ever_a_last_resort():
+    answers = {**dict.fromkeys(chooser.QUESTIONS, "no"), "measured twice": "yes"}
+    alone = chooser.advise(answers)
+    assert (alone.fits, alone.perhaps, alone.last_resort) == ((), {}, ("before_after",))
+    said = chooser.described(alone)
+    assert "As a last resort: Before and after" in said
+    assert all(route in said for route in chooser.INSTEAD)
+    unsure = chooser.advise({**answers, "moved by chance": chooser.UNSURE})
+    assert unsure.last_resort == ()
+    assert unsure.unfit["before_after"] == (chooser.STRONGER,)
+    made = chooser.Chooser()
+    for key, held in made._asked.items():
+        held.value = answers[key]
+    assert [stem for stem, place in made._links.items() if place.outputs] == ["before_after"]
+
+
 def test_only_examples_for_methods_that_exist_are_listed():
     shown = chooser.Examples()
     assert {"pilot", "organ_donations"} <= set(shown.table["name"])
-    assert "thornton_hiv" not in shown._repr_html_()
+    assert "castle" not in set(shown.table["name"])
     assert "organ_donations" in shown._repr_html_()
 
 
@@ -45,7 +74,8 @@ def test_the_chooser_follows_the_answers():
     assert "may fit" in made._advice.value
     made._asked["comparison"].value = "no"
     assert made._links["interrupted_time_series"].outputs
-    made._asked["long before"].value = "no"
+    for key in ("long before", "cutoff", "moved by chance", "measured twice"):
+        made._asked[key].value = "no"
     assert "None of the methods" in made._advice.value
     assert all(place.outputs == () for place in made._links.values())
 
@@ -65,6 +95,7 @@ def test_who_follows_a_measure_is_led_to_charts_and_asked_nothing_else():
 
 def test_one_place_leads_to_synthetic_control_and_a_caution_about_the_plain_comparison():
     answers = {**dict.fromkeys(chooser.QUESTIONS, "yes"), "people": "no", "many small": "no"}
+    answers |= {"cutoff": "no", "moved by chance": "no"}
     advice = chooser.advise(answers)
     assert {"synthetic_control", "difference_in_differences"} <= set(advice.fits)
     assert list(advice.cautions) == ["difference_in_differences", "interrupted_time_series"]

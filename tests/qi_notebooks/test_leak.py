@@ -6,6 +6,7 @@ import shutil
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
@@ -38,6 +39,11 @@ app.form.controls["comparison"].inner.value = "surgery"
 app.form.controls["cluster"].inner.value = "surgery"
 print(app.result is not None)
 """,
+    "regression_discontinuity": """
+app.step("estimate").sliders["bandwidth"].value = 0.75
+app.form.controls["cluster"].inner.value = "surgery"
+print(app.result is not None)
+""",
     "matching": """
 (_others,) = [held for held in _buttons(app.step("sensitivity").panel) if "other" in held.description]
 _others.click()
@@ -49,8 +55,19 @@ print(app.result is not None)
 }
 """What is clicked after the study: columns of labels are chosen where organisations or groups are meant."""
 VALUES = {
-    "difference_in_differences": {"unit": "person", "time": "month", "start": "2022-05"},
-    "matching": {"covariates": ["age", "earlier", "sex"], "caliper": 0.1},
+    "difference_in_differences": {
+        "treated": "treated",
+        "unit": "person",
+        "time": "month",
+        "start": "2022-05",
+    },
+    "matching": {"treated": "treated", "covariates": ["age", "earlier", "sex"], "caliper": 0.1},
+    "regression_discontinuity": {
+        "score": "months",
+        "cutoff": 780,
+        "treated_side": "at or above",
+        "covariates": ["earlier"],
+    },
 }
 
 
@@ -89,7 +106,18 @@ def matched_level():
     )
 
 
-PEOPLE = {"difference_in_differences": person_level, "matching": matched_level}
+def around_a_cutoff():
+    """People around an age in months, with codes and costs as above; many share an age."""
+    people = pd.concat([matched_level(), matched_level()], ignore_index=True)
+    months = np.random.default_rng(13).integers(720, 840, len(people))
+    return people.drop(columns=["age", "sex", "treated"]).assign(months=months)
+
+
+PEOPLE = {
+    "difference_in_differences": person_level,
+    "matching": matched_level,
+    "regression_discontinuity": around_a_cutoff,
+}
 
 
 def leaked(text):
@@ -123,7 +151,7 @@ def saved(tmp_path_factory, request):
     path = folder / f"{request.param}.ipynb"
     shutil.copy(lab.TEMPLATES / path.name, path)
     notebook = nbformat.read(path, as_version=4)
-    values = {"data": "people.csv", "outcome": "cost", "treated": "treated"}
+    values = {"data": "people.csv", "outcome": "cost"}
     parameters.rewrite(notebook, {**values, **VALUES[request.param]})
     notebook.cells.append(nbformat.v4.new_code_cell(CLICK + AFTERWARDS[request.param]))
     NotebookClient(
@@ -140,7 +168,7 @@ def saved(tmp_path_factory, request):
 @pytest.mark.slow
 def test_the_study_was_really_clicked_through(saved):
     notebook = nbformat.read(saved, as_version=4)
-    steps = 8 if saved.stem == "difference_in_differences" else 9
+    steps = 9 if saved.stem == "matching" else 8
     printed = [held.text for held in notebook.cells[-1].outputs if held.get("name") == "stdout"]
     assert "".join(printed).splitlines() == [str(["open", *["done"] * steps]), "True"]
     assert len(notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]) > 100

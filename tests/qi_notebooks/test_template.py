@@ -20,6 +20,7 @@ QUICK = {"genetic_matching": {"evaluations": 300, "restarts": 2}}
 UNTESTABLE = {
     "interrupted_time_series": "no other change at the same time",
     "improvement_charts": "a signal does not say why",
+    "before_after": "no other change at the same time",
 }
 """An assumption that no data can test, where it is not the one about spillover."""
 CHART = "improvement_charts"
