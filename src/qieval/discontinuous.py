@@ -142,11 +142,29 @@ def fit(
         weights=None if made.weights is None else made.weights[used],
         clusters=None if made.data.cluster is None else made.data.cluster[used],
     )
+    changes.setdefault("variance", variance_of(design, made))
     local = local_of(design, **changes)
     if made.toward < 0 and "h" not in changes:
         turned = {"h": _pair(design.bandwidth[::-1]), "b": _pair(design.bias_bandwidth[::-1])}
         local = local_of(design, **{**changes, **turned})
     return discontinuity(scored, local)
+
+
+def clusters_apart(made: Discontinuous) -> bool:
+    """Whether every cluster lies on one side of the cutoff, as where the score is the hospital's own."""
+    cluster = made.data.cluster
+    if cluster is None:
+        return False
+    right = made.s >= 0
+    return not bool(np.isin(cluster[right], cluster[~right]).any())
+
+
+def variance_of(design: Any, made: Discontinuous) -> str:
+    """How variances are found. Automatic: cr3 where every cluster lies on one side, since what clusters share
+    does not cancel there and those near the cutoff are few; cr1 otherwise."""
+    if design.variance == "automatic" and clusters_apart(made):
+        return "cr3"
+    return str(design.variance_kind)
 
 
 def fit_anyway(design: Any, made: Discontinuous, **of: Any) -> tuple[Discontinuity, list[str]]:

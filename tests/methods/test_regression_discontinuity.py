@@ -156,3 +156,21 @@ def test_a_kink_reads_as_the_effect_on_whichever_side(side):
     changes = fuzzy.set_index("term")["estimate"]
     assert changes["change of slope of the outcome"] == pytest.approx(0.8, abs=0.15)
     assert changes["change of slope of what was received"] == pytest.approx(toward, abs=0.15)
+
+
+def test_clusters_on_one_side_each_have_the_cautious_variance():
+    rng = np.random.default_rng(12)
+    place = rng.integers(0, 60, 3000)
+    score, shared = rng.uniform(-1, 1, 60), rng.normal(0, 0.5, 60)
+    data = pd.DataFrame({"x": score[place], "place": place, "y": shared[place] + rng.normal(0, 1, 3000)})
+    found = qe.estimate(design(cluster="place", bandwidth=(0.8,)), data)
+    stated = qe.estimate(design(cluster="place", bandwidth=(0.8,), variance="cr3"), data)
+    robust = "difference, robust"
+    errors = [held.estimates.set_index("term").loc[robust, "std_error"] for held in (found, stated)]
+    assert errors[0] == errors[1]
+    assert found.facts["variance"] == "cr3"
+    assert any("lies on one side of the cutoff" in note for note in found.notes)
+    mixed = qe.estimate(design(cluster="place", bandwidth=(5,)), people().assign(place=place))
+    assert mixed.facts["variance"] == "cr1"
+    by_score = qe.estimate(design(cluster="x", bandwidth=(0.8,)), data)
+    assert any("much too narrow" in note for note in by_score.notes)

@@ -125,8 +125,7 @@ class RegressionDiscontinuity(RowDesign):
     variance: str = choice(
         ("automatic", "nn", "hc0", "hc1", "hc2", "hc3", "cr1", "cr2", "cr3"),
         "how variances are found: from nearest neighbours (nn), residuals (hc), or clusters (cr);"
-        " automatic is"
-        " nn, or cr1 where there are clusters",
+        " automatic is nn, cr1 where there are clusters, and cr3 where each lies on one side of the cutoff",
         default="automatic",
     )
     neighbours: int = number(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.discontinuous import Discontinuous, fit_anyway, has_few_values
+from qieval.discontinuous import Discontinuous, clusters_apart, fit_anyway, has_few_values
 from qieval.discontinuous_read import read
 from qieval.discontinuous_ways import (
     Fitted,
@@ -49,7 +49,14 @@ def estimate(design: RegressionDiscontinuity, frame: pd.DataFrame, *, brief: boo
         headline=_headline(design, made, way, contrasts[0]),
         estimates=pd.DataFrame(rows),
         facts=pd.Series(_facts(design, made, found, way), dtype=object),
-        notes=(*made.notes, *said, *notes, *_reasons(contrasts), *_dropped(made, found)),
+        notes=(
+            *made.notes,
+            *said,
+            *notes,
+            *_reasons(contrasts),
+            *_dropped(made, found),
+            *_clustered(design, made),
+        ),
         kernel=Fitted(made=made, fit=found, way=way, means=_limits(made, found)),
     )
 
@@ -57,6 +64,22 @@ def estimate(design: RegressionDiscontinuity, frame: pd.DataFrame, *, brief: boo
 def _reasons(contrasts: list[Contrast]) -> list[str]:
     """Why a ratio or a number needed could not be made."""
     return list(dict.fromkeys(item.reason for item in contrasts if item.reason))
+
+
+def _clustered(design: RegressionDiscontinuity, made: Discontinuous) -> list[str]:
+    """What has to be said about clusters that lie on one side of the cutoff."""
+    if design.cluster is not None and design.cluster == design.score:
+        return [
+            "cluster: clustering by the score itself, often advised for scores with few values, makes"
+            " intervals"
+            " much too narrow (Kolesar and Rothe 2018). Use inference='honest' instead."
+        ]
+    if not clusters_apart(made):
+        return []
+    return [
+        f"cluster: each '{design.cluster}' lies on one side of the cutoff, so those near it are what counts."
+        + (" Variances are cr3 for that reason." if design.variance == "automatic" else "")
+    ]
 
 
 def _dropped(made: Discontinuous, found: Discontinuity) -> list[str]:
