@@ -30,7 +30,7 @@ class Around(Frame):
     def __init__(self, made: Any, reach: tuple[float, float], values: np.ndarray, high: float) -> None:
         ends = np.sort(made.shown(np.array([-reach[0], reach[1]])))
         self.first, self.wide = float(ends[0]), float(ends[1] - ends[0])
-        s = made.toward * (np.linspace(*ends, 5) - made.shown(0.0))
+        s = made.toward * (np.linspace(ends[0], ends[1], 5) - made.shown(0.0))
         super().__init__([made.said(float(at)) for at in s], values, high)
         self.made = made
 

@@ -117,6 +117,19 @@ def _empty(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table.columns if name not in agreed and table[name].isna().all()]
 
 
+def headlines(table: pd.DataFrame) -> pd.DataFrame:
+    """The first row of each altered design, where it is the quantity of the first one.
+
+    Columns label and term. "difference" and "difference, honest" are one quantity, a ratio is another.
+    Designs without an estimate keep their row.
+    """
+    if "term" not in table or table["term"].notna().sum() == 0:
+        return table
+    quantity = table["term"].astype("string").str.split(",").str[0]
+    same = (table["term"].isna() | (quantity == quantity.dropna().iloc[0])).to_numpy(dtype=bool)
+    return table[same & ~table["label"].duplicated().to_numpy()]
+
+
 def on_scale(row: pd.Series[Any]) -> float:
     """An estimate on the scale of its standard error, where no effect is 0: the logarithm of a ratio."""
     value = float(row["estimate"])

@@ -104,3 +104,25 @@ def test_balance_tables_and_sensitivity_analyses_have_pictures():
         assert drawn.labels.title and drawn.draw() is not None
     with pytest.raises(qe.DesignError, match="has no picture"):
         qe.plot(qe.sensitivity.tipping_point(1.5, differences=(0.1,), ratio=True))
+
+
+def test_altered_designs_with_an_interval_of_another_name_stay_in_the_picture():
+    from qieval.result import headlines
+
+    table = pd.DataFrame(
+        {
+            "label": [
+                "as designed",
+                "as designed",
+                "as designed",
+                "order = 2",
+                "order = 2",
+                "effect",
+                "failed",
+            ],
+            "term": ["risk, honest", "risk", "ratio", "risk", "ratio", "ratio", None],
+            "estimate": [1.0, 1.1, 2.0, 1.2, 2.1, 2.0, None],
+        }
+    )
+    assert headlines(table)["label"].tolist() == ["as designed", "order = 2", "failed"]
+    assert headlines(table)["term"].tolist()[:2] == ["risk, honest", "risk"]

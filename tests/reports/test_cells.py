@@ -88,3 +88,11 @@ def test_numbers_kept_as_objects_are_still_numbers() -> None:
 )
 def test_p_values(held: float, shown: str) -> None:
     assert p_value(held) == shown
+
+
+def test_a_term_on_a_smaller_scale_is_not_rounded_away() -> None:
+    table = pd.DataFrame(
+        {"term": ["cost", "uptake"], "estimate": [-405.1, 0.408], "std_error": [81.2, 0.039]}
+    )
+    made = grid(table)
+    assert made.rows == (("cost", "-405.1", "81.2"), ("uptake", "0.408", "0.039"))

@@ -8,6 +8,7 @@ import pandas as pd
 
 from qieval.errors import EstimationError
 from qieval.plots import theme
+from qieval.result import headlines
 
 if TYPE_CHECKING:
     from plotnine import ggplot
@@ -31,9 +32,9 @@ LONGEST_LINE = 44
 def variation(table: pd.DataFrame, title: str = "") -> ggplot:
     """Dots with intervals, the design as stated first; rows without an estimate are named in the caption.
 
-    Of several terms the first is drawn, since others are on other scales. Where the table has a column
-    `largest_difference`, colours and shapes show how well each row balances. EstimationError when no row has
-    an estimate.
+    Of several terms the first of each design is drawn, since others are on other scales. Where the table has
+    a column `largest_difference`, colours and shapes show how well each row balances. EstimationError when no
+    row has an estimate.
     """
     from plotnine import (
         aes,
@@ -50,7 +51,7 @@ def variation(table: pd.DataFrame, title: str = "") -> ggplot:
     from plotnine import theme as plot_theme
 
     if "term" in table and table["term"].nunique() > 1:
-        table = table[table["term"].isna() | (table["term"] == table["term"].dropna().iloc[0])]
+        table = headlines(table)
     missing = table[table["estimate"].isna()] if "estimate" in table else table
     shown = table.drop(missing.index)
     if shown.empty:

@@ -116,7 +116,7 @@ def p_value(held: float) -> str:
     return f"below {LEAST_P:g}" if held < LEAST_P else f"{held:.3f}"
 
 
-def _column(column: pd.Series[Any], name: str, shared: int) -> list[str]:
+def _column(column: pd.Series[Any], name: str, shared: list[int]) -> list[str]:
     if name == "term":
         return [TERMS.get(str(item), str(item)) for item in column]
     if not pd.api.types.is_float_dtype(column):
@@ -128,18 +128,28 @@ def _column(column: pd.Series[Any], name: str, shared: int) -> list[str]:
     if name == "at":
         return ["" if _blank(item) else f"{int(item):+d}" if item else "0" for item in column]
     if name in SAME_UNITS:
-        return [_fixed(item, shared) for item in column]
+        return [_fixed(item, decimals) for item, decimals in zip(column, shared, strict=True)]
     decimals = None if name in MIXED else _decimals(column.to_numpy(dtype=float))
     if decimals is None:
         return ["" if _blank(item) else number(float(item)) for item in column]
     return [_fixed(item, decimals) for item in column]
 
 
-def _shared_decimals(frame: pd.DataFrame) -> int:
-    """Decimals for all columns in the units of the outcome."""
+def _shared_decimals(frame: pd.DataFrame) -> list[int]:
+    """Decimals of each line for all columns in the units of the outcome.
+
+    All lines share them, but those of a term that is so much smaller that its estimate would hardly be seen.
+    """
     names = [name for name in SAME_UNITS if name in frame and pd.api.types.is_float_dtype(frame[name])]
-    decimals = _decimals(frame[names].to_numpy(dtype=float).ravel()) if names else None
-    return 2 if decimals is None else decimals
+    found = _decimals(frame[names].to_numpy(dtype=float).ravel()) if names else None
+    shared = 2 if found is None else found
+    if "term" not in frame or "estimate" not in names:
+        return [shared] * len(frame)
+    own = {
+        term: _decimals(held.to_numpy(dtype=float)) for term, held in frame["estimate"].groupby(frame["term"])
+    }
+    needed = [own.get(term) or 0 for term in frame["term"]]
+    return [need if need > shared + 1 else shared for need in needed]
 
 
 def _decimals(values: np.ndarray) -> int | None:

@@ -23,7 +23,7 @@ from qieval.reports.cells import facts, grid
 from qieval.reports.gate import Findings, Gate
 from qieval.reports.pictures import picture
 from qieval.reports.tracks import words
-from qieval.result import main_estimates
+from qieval.result import headlines, main_estimates
 from qieval.text import number, plural
 from qieval.verbs import plot, plots_of
 
@@ -153,7 +153,8 @@ def sensitivity(findings: Findings, gate: Gate) -> Section:
     if findings.variation is None:
         return Section(title, (Paragraph("No sensitivity analysis was made."),))
     table = findings.variation.table
-    shown = table[[name for name in _VARIATION if name in table.columns]]
+    many = "term" in table and table["term"].nunique() > MOST_TERMS
+    shown = (headlines(table) if many else table)[[name for name in _VARIATION if name in table.columns]]
     if "term" in shown and shown["term"].nunique() <= 1:
         shown = shown.drop(columns="term")
     blocks: list[Block] = [
@@ -164,6 +165,8 @@ def sensitivity(findings: Findings, gate: Gate) -> Section:
     return Section(title, tuple(blocks))
 
 
+MOST_TERMS = 4
+"""With more quantities than these only the first of each altered design is shown."""
 _VARIATION = (
     "label",
     "term",
@@ -188,8 +191,8 @@ _VARIATION = (
 
 def _range(table: pd.DataFrame, figure: str) -> str:
     """How far the first figures of the altered designs lie apart."""
-    if "term" in table and table["term"].notna().any():
-        table = table[table["term"].isna() | (table["term"] == table["term"].dropna().iloc[0])]
+    if "term" in table and table["term"].nunique() > 1:
+        table = headlines(table)
     held = table["estimate"].dropna() if "estimate" in table else pd.Series(dtype=float)
     failed = table["label"].nunique() - table.loc[held.index, "label"].nunique()
     if held.empty:
