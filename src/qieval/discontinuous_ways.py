@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy
@@ -31,6 +32,10 @@ from qieval.text import number
 FEWEST_BY_LOT = 10
 """People on each side in the smallest window that local randomisation looks at."""
 MOST_WINDOWS = 20
+_CHOSEN: WeakKeyDictionary[Discontinuous, dict[tuple[Any, ...], LotWindow | EstimationError]] = (
+    WeakKeyDictionary()
+)
+"""Windows of parsed data by the settings that decide them; choosing takes long and is asked for often."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,7 +97,7 @@ def honest_options(design: Any, made: Discontinuous) -> HonestOptions:
     options = HonestOptions(
         curvature=design.curvature.lower(),
         kernel=design.kernel,
-        h=float(design.bandwidth[0]) if design.bandwidth else None,
+        h=float(design.bandwidth[0]) if len(set(design.bandwidth)) == 1 else None,
         variance="nn" if kind in ("nn", "cr1", "cr2", "cr3") else "eicker-huber-white",
         neighbours=int(design.neighbours),
         level=design.level,
@@ -177,6 +182,21 @@ def lot_window(design: Any, made: Discontinuous) -> LotWindow:
     """
     if design.window:
         return LotWindow(left=float(design.window), right=float(design.window), words="as stated")
+    held = _CHOSEN.setdefault(made, {})
+    key = (int(design.seed),)
+    if key not in held:
+        try:
+            held[key] = _chosen_window(design, made)
+        except EstimationError as cause:
+            held[key] = cause
+    found = held[key]
+    if isinstance(found, EstimationError):
+        raise EstimationError(str(found))
+    return found
+
+
+def _chosen_window(design: Any, made: Discontinuous) -> LotWindow:
+    """The window of `lot_window` where none is stated."""
     order = _canonical(made)
     s = made.s[made.kept][order]
     few = has_few_values(made, np.full(2, np.inf))
@@ -184,12 +204,10 @@ def lot_window(design: Any, made: Discontinuous) -> LotWindow:
     enough = [min(_sides(s, low, high)) >= FEWEST_BY_LOT for low, high in windows]
     windows = windows[np.array(enough, dtype=bool)] if len(windows) else windows
     if not len(windows):
-        raise EstimationError(
-            f"No window around the cutoff holds {FEWEST_BY_LOT} people on each side. Give a window."
-        )
+        raise EstimationError("No window around the cutoff holds ten people on each side. Give a window.")
     if not made.data.x.shape[1]:
         low, high = windows[0]
-        words = f"the smallest with {FEWEST_BY_LOT} people on each side, as no covariates are named"
+        words = "the smallest with ten people on each side, as no covariates are named"
         return LotWindow(left=-float(low), right=float(high), words=words)
     test = BalanceTest(drawing=Drawing(draws=999, seed=int(design.seed)))
     found = choose_window(s, made.data.x[made.kept][order], 0.0, windows, test)
@@ -220,8 +238,9 @@ def _canonical(made: Discontinuous, *outcomes: np.ndarray) -> np.ndarray:
 def lot_sample(made: Discontinuous, window: LotWindow, y: np.ndarray | None = None) -> Sample:
     """The kept rows for local randomisation, in an order of their own; y (n,): the outcome by default.
 
-    A cluster counts as a whole where none lies on both sides within the window; otherwise the side is one's
-    own and clusters do not matter. EstimationError with weights or person-time, which the test cannot use.
+    A cluster counts as a whole. EstimationError where one lies on both sides within the window, as sides then
+    are not given to whole clusters while people in one are alike; and with weights or person-time, which the
+    test cannot use.
     """
     if made.weights is not None:
         raise EstimationError(
@@ -234,7 +253,11 @@ def lot_sample(made: Discontinuous, window: LotWindow, y: np.ndarray | None = No
     if clusters is not None:
         near = (s >= -window.left) & (s <= window.right)
         if np.isin(clusters[near & (s < 0)], clusters[near & (s >= 0)]).any():
-            clusters = None
+            raise EstimationError(
+                "Within the window some clusters lie on both sides of the cutoff, and local randomisation"
+                " cannot allow for that. Use another interval, or leave cluster empty if people in a cluster"
+                " are no more alike than others."
+            )
     return Sample(
         score=s,
         outcome=held[made.kept][order],

@@ -12,6 +12,7 @@ from qieval.data.simulate_natural import simulate_birth_weight, simulate_cutoff
 from qieval.diagnostics import (
     cutoff_alike,
     cutoff_choices,
+    cutoff_density,
     cutoff_heaping,
     cutoff_intervals,
     cutoff_local,
@@ -24,7 +25,9 @@ from qieval.discontinuous import fit
 from qieval.discontinuous_ways import lot_window
 from qieval.errors import EstimationError
 from qieval.methods.regression_discontinuity import estimate, parse
+from qieval.reports.disclosure import SuppressionRule, suppress_frame
 from qieval.result import Study
+from qieval.text import Counted
 
 MONTHS = qe.RegressionDiscontinuity(
     outcome="cost",
@@ -92,10 +95,13 @@ def test_holm_is_the_step_down_rule():
         ([(1, 0.5, 1.5), (0.2, -0.4, 0.8)], "concern"),
         ([(-1, -1.5, 0.5), (0.1, -2, 2.2), (3, 0.5, 4)], "concern"),
         ([(1, 0.5, 1.5), (np.nan, np.nan, np.nan)], "information"),
+        ([(0.1, -1, 1.2), (0.2, -1, 1.4)], "supports"),
+        ([(0.1, -1, 1.2), (0.9, -1, 2.8)], "information"),
     ],
 )
 def test_agreement_of_estimates(rows, verdict):
-    assert agreement(pd.DataFrame(rows, columns=["estimate", "conf_low", "conf_high"])) == verdict
+    table = pd.DataFrame(rows, columns=["estimate", "conf_low", "conf_high"])
+    assert agreement(table, 0.95) == verdict
 
 
 def test_uptake_on_both_sides_is_that_of_the_fit(people, checks):
@@ -181,7 +187,7 @@ def test_without_rounding_there_is_no_heap():
     data = simulate_birth_weight(8000, heaping=0.0, seed=4).frame
     found = qe.design_checks(WEIGHTS, data)
     assert found["heaping of the score"].verdict == "supports"
-    assert found["who is at round scores"].verdict == "supports"
+    assert found["who is at round scores"].verdict == "information"
 
 
 def test_the_heap_table_counts_people(newborns):
@@ -273,13 +279,20 @@ def test_rules_for_the_bandwidth_say_when_none_can_be_chosen(people):
 
 
 def test_ways_to_say_how_sure_are_the_headlines_of_other_designs(people, checks):
-    rows = checks["ways to say how sure"].table.set_index("label")
+    free = replace(MONTHS, cluster=None)
+    check = cutoff_intervals.ways_to_say_how_sure(study(free, people))
+    rows = check.table.set_index("label")
     for label in ("honest", "local randomisation"):
-        other = qe.estimate(replace(MONTHS, inference=label), people).estimates.iloc[0]
+        other = qe.estimate(replace(free, inference=label), people).estimates.iloc[0]
         assert other["term"] == f"difference, {label}"
         same(rows.loc[label], other)
     concluded = {conclusion(row) for _, row in rows.iterrows()}
-    assert checks["ways to say how sure"].verdict == ("supports" if len(concluded) == 1 else "concern")
+    if concluded == {0}:
+        assert check.verdict != "concern" and "precise" in check.text
+    else:
+        assert check.verdict == ("supports" if len(concluded) == 1 else "concern")
+    clustered = checks["ways to say how sure"].table.set_index("label")
+    assert "both sides" in clustered.loc["local randomisation", "note"]
 
 
 def test_anderson_rubin_ends_are_where_the_reduced_jump_vanishes(people, checks):
@@ -434,3 +447,142 @@ def test_a_mirrored_score_gives_the_same_evidence(people):
         column = "effect" if "effect" in one.table else "estimate"
         np.testing.assert_allclose(one.table[column], other.table[column], rtol=1e-6)
         assert one.verdict == other.verdict
+
+
+def test_checks_that_count_rows_are_not_made_with_weights(newborns):
+    data = newborns.assign(n=3)
+    found = qe.design_checks(replace(WEIGHTS, weights="n"), data)
+    names = (
+        "density at the cutoff",
+        "counts beside the cutoff",
+        "heaping of the score",
+        "who is at round scores",
+    )
+    for name in names:
+        assert found[name].verdict == "information" and "carry weights" in found[name].text
+    weighted = cutoff_heaping.without_heaps(study(replace(WEIGHTS, weights="n"), data))
+    assert weighted.verdict == "information" and "carry weights" in weighted.text
+
+
+def test_local_randomisation_refuses_clusters_on_both_sides(people):
+    design = replace(MONTHS, inference="local randomisation", window=3.0)
+    with pytest.raises(EstimationError, match="both sides"):
+        qe.estimate(design, people)
+    apart = people.assign(practice=people["practice"] + 1000 * (people["age_months"] >= 780))
+    assert np.isfinite(qe.estimate(design, apart).estimates["estimate"].iloc[0])
+
+
+def test_the_window_is_chosen_once(people):
+    made = parse(MONTHS, people)
+    assert lot_window(MONTHS, made) is lot_window(MONTHS, made)
+    assert lot_window(replace(MONTHS, seed=99), made) is not lot_window(MONTHS, made)
+    torn = people.assign(conditions=people["conditions"] + 3 * (people["age_months"] >= 780))
+    other = parse(MONTHS, torn)
+    for _ in range(2):
+        with pytest.raises(EstimationError, match="smallest window"):
+            lot_window(MONTHS, other)
+
+
+def test_negative_controls_are_taken_per_person_time(people):
+    rng = np.random.default_rng(8)
+    years = np.where(people["age_months"] >= 780, 2.0, 1.0)
+    data = people.assign(years=years, falls=rng.poisson(5 * years), visits=rng.poisson(3 * years))
+    design = replace(
+        SHARP, outcome="visits", person_time="years", negative_controls=("falls",), covariates=()
+    )
+    check = cutoff_alike.placebo_outcomes(study(design, data))
+    assert check.verdict != "concern" and "per person-time" in check.text
+    plain = replace(design, outcome="falls", negative_controls=())
+    terms = qe.estimate(plain, data).estimates.set_index("term")
+    same(check.table.iloc[0], terms.loc["rate difference, robust"])
+
+
+def test_wide_placebo_intervals_are_no_support(people):
+    few = people.sample(400, random_state=2)
+    for make in (cutoff_placebo.placebo_cutoffs, cutoff_alike.placebo_outcomes):
+        check = make(study(SHARP, few))
+        assert check.verdict == "information" and "rule out" in check.text
+    strong = people.assign(cost=people["cost"] + 50_000.0 * (people["age_months"] >= 780))
+    assert cutoff_placebo.placebo_cutoffs(study(SHARP, strong)).verdict == "supports"
+
+
+def test_a_density_of_few_people_is_no_support():
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"score": rng.normal(size=60), "cost": rng.normal(size=60)})
+    design = qe.RegressionDiscontinuity(
+        outcome="cost", score="score", cutoff=0, treated_side="at or above", inference="robust"
+    )
+    found = qe.design_checks(design, data)
+    assert found["density at the cutoff"].verdict in ("information", "concern")
+    values = cutoff_reach.scores_on_each_side(design, parse(design, data))
+    shown = suppress_frame(values.table.assign(different_scores=[3, 57]), SuppressionRule())
+    assert shown["different_scores"][0] == "fewer than 10"
+    assert values.table["different_scores"].dtype.kind in "iO"
+    assert isinstance(values.text, Counted) and "apart" not in values.text
+    for label, _, at in cutoff_placebo.placebo_places(parse(design, data)):
+        assert at == pytest.approx(round(at, 1)) and label.startswith("at ")
+
+
+def test_counts_look_at_all_windows_and_hide_small_ones():
+    step = np.arange(1, 41)
+    left = np.repeat(-step, np.where(step <= 2, 12, 8)).astype(float)
+    right = np.repeat(step - 1, np.where(step <= 2, 12, 30)).astype(float)
+    data = pd.DataFrame({"score": np.r_[left, right]}).assign(cost=0.0)
+    design = qe.RegressionDiscontinuity(outcome="cost", score="score", cutoff=0, treated_side="at or above")
+    check = cutoff_density.counts(design, parse(design, data))
+    assert check.table["p_value"].iloc[0] == 1 and check.verdict == "concern"
+    thin = data[(data["score"] >= 0) | (data["score"] == -1) & (np.arange(len(data)) % 6 == 0)]
+    thin = pd.concat([thin, pd.DataFrame({"score": [-30.0, -31.0], "cost": 0.0})])
+    check = cutoff_density.counts(design, parse(design, thin))
+    assert check.verdict == "concern" and "p =" not in check.text
+    assert check.table.loc[check.table["people_below"].astype(int) < 10, "p_value"].isna().all()
+
+
+def test_heaps_left_out_already_are_not_named(newborns):
+    heaped = cutoff_heaping.heaps(WEIGHTS, parse(WEIGHTS, newborns))
+    design = replace(WEIGHTS, leave_out=(1500,))
+    left = cutoff_heaping.heaps(design, parse(design, newborns))
+    assert "1,500" in heaped.text and "1,500" not in left.text
+    assert "everybody" not in cutoff_heaping.without_heaps(study(design, newborns)).text
+
+
+def test_small_heaps_cannot_be_worked_out():
+    hidden = cutoff_heaping._heap_row(WEIGHTS, "at 5", (6.0, 2.0), 100)
+    assert np.isnan([hidden["expected"], hidden["times_expected"], hidden["share_of_side"]]).all()
+    shown = cutoff_heaping._heap_row(WEIGHTS, "at 5", (60.0, 20.0), 100)
+    assert (shown["expected"], shown["times_expected"], shown["share_of_side"]) == (20.0, 3.0, 0.6)
+
+
+def test_checks_go_by_the_level_of_the_design(people):
+    data = people.assign(conditions=people["conditions"] + 0.45 * (people["age_months"] >= 780))
+    made = parse(SHARP, data)
+    p = cutoff_alike.covariates(SHARP, made).table["p_value_holm"].min()
+    for level, verdict in ((1 - p * 1.05, "concern"), (1 - p * 0.95, "other")):
+        check = cutoff_alike.covariates(replace(SHARP, level=level), made)
+        assert (check.verdict == "concern") == (verdict == "concern")
+
+
+def test_slopes_of_a_mirrored_score_have_the_other_sign(people):
+    rng = np.random.default_rng(5)
+    past = (people["age_months"] - 780).clip(lower=0)
+    data = people.assign(
+        cost=people["cost"] + 40.0 * past,
+        dose=0.1 * past + 0.05 * rng.normal(size=len(people)),
+        minus=-people["age_months"],
+    )
+    design = replace(SHARP, estimand="kink", order=2, covariates=("conditions",), received="dose")
+    turned = replace(design, score="minus", cutoff=-780, treated_side="at or below")
+    for make in (cutoff_alike.placebo_outcomes, cutoff_uptake.who_received, cutoff_placebo.placebo_cutoffs):
+        one, other = (make(study(held, data)).table["estimate"] for held in (design, turned))
+        if make is cutoff_placebo.placebo_cutoffs:
+            one, other = one[:1], other[:1]
+        np.testing.assert_allclose(one, -other, rtol=1e-5, atol=1e-8)
+    free = [replace(held, received=None) for held in (design, turned)]
+    for make in (cutoff_placebo.donut_curve, cutoff_choices.bandwidths, cutoff_alike.covariates):
+        asked = [
+            make(held, parse(held, data)) if make is cutoff_alike.covariates else make(study(held, data))
+            for held in free
+        ]
+        one, other = (check.table["estimate"] for check in asked)
+        np.testing.assert_allclose(one, -other, rtol=1e-5)
+        assert asked[0].verdict == asked[1].verdict

@@ -12,18 +12,19 @@ from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import (
     ALIKE,
     AS_DESIGNED,
-    SMALL_P,
     Row,
     agreement,
     attempted,
     conclusion,
     fitted,
     holm,
+    imprecise,
     jump_words,
     not_made,
     row_of,
     said,
     sign_of,
+    small_p,
     stated,
     tabled,
 )
@@ -55,7 +56,7 @@ def covariates(design: Any, made: Discontinuous) -> Check:
     if known.empty:
         text = "No covariate could be compared at the cutoff; the table says why."
         return Check(name=name, assumption=ALIKE, verdict="information", text=text, table=table)
-    apart = known[known["p_value_holm"] < SMALL_P]
+    apart = known[known["p_value_holm"] < small_p(design)]
     reach = known[["sd_low", "sd_high"]].abs().max(axis=1)
     verdict: Verdict = "supports" if float(reach.median()) <= INFORMATIVE else "information"
     if len(apart):
@@ -103,7 +104,7 @@ def _jumps(design: Any, made: Discontinuous) -> pd.DataFrame:
             held = {"label": label, **NO_FIGURES, "note": str(item)}
             rows.append({**held, "bandwidth": np.nan, **_in_deviations(held, 1.0)})
         else:
-            row = row_of(label, item, made.sign)
+            row = row_of(label, item, made.turn)
             rows.append({**row, "bandwidth": float(item.h[0]), **_in_deviations(row, float(values.std()))})
     table = tabled(rows)
     return table.assign(p_value_holm=holm(table["p_value"].to_numpy()))
@@ -136,15 +137,22 @@ def placebo_outcomes(study: Study) -> Check:
     rows = [attempted(label, partial(_placebo, study, label, y)) for label, y in progress(held, name)]
     table = tabled(rows)
     table = table.assign(p_value_holm=holm(table["p_value"].to_numpy()))
-    moved = table[table["p_value_holm"] < SMALL_P]
+    moved = table[table["p_value_holm"] < small_p(study.design)]
     if len(moved):
         each = [f"{row['label']} (by {said(row)})" for _, row in moved.iterrows()]
         text = f"At the cutoff {listed(each, 3)} changes, which the intervention cannot have done."
     else:
         each = [f"{row['label']}: {said(row)}" for _, row in table.iterrows()]
         text = f"No change at the cutoff beyond chance in {listed(each, 3)}."
-    known = bool(table["estimate"].notna().all())
-    verdict: Verdict = "concern" if len(moved) else "supports" if known else "information"
+    if made.data.person_time is not None:
+        text += " Like the outcome, these are taken per person-time."
+    verdict: Verdict = "concern" if len(moved) else "information"
+    if not len(moved) and _rules_out(study, table):
+        verdict = "supports"
+    elif not len(moved):
+        text += (
+            " Not all intervals rule out a change as large, in standard deviations, as that of the outcome."
+        )
     return Check(
         name=name,
         assumption=ALIKE,
@@ -156,9 +164,24 @@ def placebo_outcomes(study: Study) -> Check:
 
 
 def _placebo(study: Study, label: str, y: np.ndarray) -> Row:
-    """The jump of another outcome, treated less other side."""
-    found, _ = fit_anyway(study.design, study.panel, y=y, parts=("covariates",))
-    return row_of(label, found, study.panel.sign)
+    """The jump of another outcome, treated less other side; per person-time where the outcome is."""
+    made = study.panel
+    held = _like_outcome(made, y)
+    found, _ = fit_anyway(study.design, made, y=held, parts=("covariates",))
+    return row_of(label, found, made.turn)
+
+
+def _like_outcome(made: Discontinuous, y: np.ndarray) -> np.ndarray:
+    return y if made.data.person_time is None else y / made.data.person_time
+
+
+def _rules_out(study: Study, table: pd.DataFrame) -> bool:
+    """Whether each interval leaves out changes as large as the outcome's, both in standard deviations."""
+    made = study.panel
+    spreads = [float(_like_outcome(made, y)[made.kept].std()) for y in made.data.controls.T]
+    reach = table[["conf_low", "conf_high"]].abs().max(axis=1, skipna=False).to_numpy(dtype=float)
+    size = abs(row_of("", fitted(study).fit.outcome, made.turn)["estimate"]) / float(made.y[made.kept].std())
+    return bool((reach < size * np.array(spreads)).all())
 
 
 def without_covariates(study: Study) -> Check:
@@ -182,7 +205,8 @@ def without_covariates(study: Study) -> Check:
     if len(held.kept) and not held.kept.all():
         gone = [label for label, kept in zip(made.data.x_names, held.kept, strict=True) if not kept]
         text += f" {listed(gone, 3)} could not be used: the other columns explain it near the cutoff."
-    verdict = agreement(table)
+    verdict = agreement(table, design.level)
+    text += imprecise(table, design.level)
     moved = np.isfinite(widths).all() and conclusion(rows[0]) != conclusion(rows[1])
     text += " The conclusion depends on them." if moved else ""
     return Check(

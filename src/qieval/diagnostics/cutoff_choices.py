@@ -14,6 +14,7 @@ from qieval.diagnostics.cutoff_rows import (
     agreement,
     attempted,
     fitted,
+    imprecise,
     not_made,
     row_of,
     sign_of,
@@ -45,7 +46,7 @@ def bandwidths(study: Study) -> Check:
         row = _tried(study, label, {"h": h, "b": b, "rho": None})
         rows.append({**row, "at": h[0], "times": factor})
     text = f"From half to double the bandwidth ({_pair(width)}) the effect runs {{span}}."
-    return _check(rows, "bandwidth", text, "bandwidths")
+    return _check(study, rows, "bandwidth", text)
 
 
 def orders_and_kernels(study: Study) -> Check:
@@ -59,9 +60,7 @@ def orders_and_kernels(study: Study) -> Check:
     rows += [
         _tried(study, f"{kernel} kernel", {"kernel": kernel}) for kernel in KERNELS if kernel != design.kernel
     ]
-    return _check(
-        rows, "order and kernel", "With other orders and kernels the effect runs {span}.", "intervals"
-    )
+    return _check(study, rows, "order and kernel", "With other orders and kernels the effect runs {span}.")
 
 
 def selectors(study: Study) -> Check:
@@ -73,7 +72,7 @@ def selectors(study: Study) -> Check:
         if given or rule != design.bandwidth_rule:
             rows.append(_chosen(study, rule))
     text = "With bandwidths chosen by other rules the effect runs {span}."
-    return _check(rows, "rule for the bandwidth", text, "intervals")
+    return _check(study, rows, "rule for the bandwidth", text)
 
 
 def _tried(study: Study, label: str, changes: Mapping[str, Any]) -> Row:
@@ -96,16 +95,17 @@ def _chosen(study: Study, rule: str) -> Row:
     return attempted(rule, make)
 
 
-def _check(rows: list[Row], name: str, text: str, picture: str) -> Check:
-    table = tabled(rows)
-    verdict = agreement(table)
+def _check(study: Study, rows: list[Row], name: str, text: str) -> Check:
+    table, level = tabled(rows), study.design.level
+    verdict = agreement(table, level)
+    end = DISAGREE if verdict == "concern" else imprecise(table, level)
     return Check(
         name=name,
         assumption=FORM,
         verdict=verdict,
-        text=text.format(span=span(table)) + (DISAGREE if verdict == "concern" else "") + not_made(table),
+        text=text.format(span=span(table)) + end + not_made(table),
         table=table,
-        picture=picture,
+        picture="bandwidths" if name == "bandwidth" else "intervals",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.check import Check, Verdict
-from qieval.diagnostics.cutoff_rows import SMALL_P, SORTING, counted
+from qieval.diagnostics.cutoff_rows import FEWEST_DESCRIBED, SORTING, counted, holm, small_p, uncounted
 from qieval.discontinuous import MASS, Discontinuous
 from qieval.numerics.density_jump import DensityChoices, DensityJump, binomial_windows, density_jump
 from qieval.numerics.local_randomisation_windows import binomial_p_value
@@ -16,6 +16,8 @@ from qieval.text import number
 
 FEW_VALUES = 20
 """With fewer different scores on a side within the bandwidth the density is hardly known."""
+FEW_PEOPLE = 100
+"""With fewer people on a side within the bandwidth no jump seen says little."""
 FEWEST = 20
 """People on each side in the smallest window that is counted."""
 WINDOWS = 10
@@ -27,6 +29,8 @@ ALLOWED, PLAIN = "allowing for repeated scores", "as if no score were repeated"
 def density(design: Any, made: Discontinuous) -> Check:
     """Whether the density of the score jumps at the cutoff (Cattaneo, Jansson and Ma 2020)."""
     name = "density at the cutoff"
+    if made.data.weights is not None:
+        return uncounted(name, SORTING)
     try:
         first = density_jump(made.s)
         found = {ALLOWED if first.mass_points else "density": first}
@@ -38,17 +42,24 @@ def density(design: Any, made: Discontinuous) -> Check:
     table = pd.DataFrame([_density_row(design, made, label, item) for label, item in found.items()])
     few = _fewest_values(made.s, first)
     if not np.isfinite(first.p_value):
-        text = f"With {few} different scores on a side the density at the cutoff cannot be estimated."
+        text = "With so few different scores on a side the density at the cutoff cannot be estimated."
+        return Check(name=name, assumption=SORTING, verdict="information", text=text)
+    if min(first.n_window) < FEWEST_DESCRIBED:
+        text = "Too few people lie near the cutoff to compare densities."
         return Check(name=name, assumption=SORTING, verdict="information", text=text)
     text = (
         f"The density of the score is {number(table['density_below'][0])} just below the cutoff and"
         f" {number(table['density_above'][0])} just above (p = {number(first.p_value, 2)})."
     )
-    text += _caveat(made.s, table, few)
+    text += _caveat(made.s, table, few, small_p(design))
+    thin = min(first.n_window) < FEW_PEOPLE or min(first.left, first.right) < 0
+    if thin:
+        text += " With so few people near the cutoff that says little."
+    verdict = _density_verdict(table, few < FEW_VALUES or thin, small_p(design))
     return Check(
         name=name,
         assumption=SORTING,
-        verdict=_density_verdict(table, few),
+        verdict=verdict,
         text=text,
         table=table,
     )
@@ -72,11 +83,10 @@ def _density_row(design: Any, made: Discontinuous, label: str, found: DensityJum
     }
 
 
-def _density_verdict(table: pd.DataFrame, few: int) -> Verdict:
-    p = float(table["p_value"].iloc[0])
-    if p < SMALL_P:
+def _density_verdict(table: pd.DataFrame, thin: bool, small: float) -> Verdict:
+    if float(table["p_value"].iloc[0]) < small:
         return "concern"
-    doubtful = not np.isfinite(p) or few < FEW_VALUES or bool((table["p_value"] < SMALL_P).any())
+    doubtful = thin or bool((table["p_value"] < small).any())
     return "information" if doubtful else "supports"
 
 
@@ -86,7 +96,7 @@ def _fewest_values(s: np.ndarray, found: DensityJump) -> int:
     return min(len(left), len(right))
 
 
-def _caveat(s: np.ndarray, table: pd.DataFrame, few: int) -> str:
+def _caveat(s: np.ndarray, table: pd.DataFrame, few: int, small: float) -> str:
     """What repeated scores mean for the test, in words."""
     text = ""
     if len(table) > 1:
@@ -95,10 +105,10 @@ def _caveat(s: np.ndarray, table: pd.DataFrame, few: int) -> str:
             f" The score repeats ({repeated:.0%} of people share somebody else's), and the test allows for"
             f" that; without allowing for it p = {number(float(table['p_value'].iloc[1]), 2)}."
         )
-        if (table["p_value"].iloc[1] < SMALL_P) and not table["p_value"].iloc[0] < SMALL_P:
+        if table["p_value"].iloc[1] < small <= table["p_value"].iloc[0]:
             text += " The two disagree, as they do where single scores hold many people: see heaping."
     if few < FEW_VALUES:
-        text += f" With {few} different scores on a side within the bandwidth the test has little to go on."
+        text += " With so few different scores on a side within the bandwidth the test has little to go on."
     return text
 
 
@@ -109,26 +119,41 @@ def counts(design: Any, made: Discontinuous) -> Check:
     not wider on the side of the cutoff itself.
     """
     name = "counts beside the cutoff"
+    if made.data.weights is not None:
+        return uncounted(name, SORTING)
     table = _windows(design, made)
     if table.empty:
-        text = f"No window around the cutoff holds {FEWEST} people on each side."
+        text = "No window around the cutoff holds twenty people on each side."
         return Check(name=name, assumption=SORTING, verdict="information", text=text)
-    first = table.iloc[0]
-    below, above = int(first["people_below"]), int(first["people_above"])
-    unequal = max(below, above) > UNEQUAL * max(min(below, above), 1) and first["p_value"] < UNEQUAL_P
-    share = above / max(below + above, 1)
-    text = (
-        f"Within {number(float(first['reach_below']))} below and {number(float(first['reach_above']))} above"
-        f" the cutoff {share:.0%} of people lie at or above it"
-        if made.toward > 0
-        else f"Within {number(float(first['reach_below']))} below and"
-        f" {number(float(first['reach_above']))} above the cutoff {share:.0%} of people lie above it"
-    )
-    text += f" (an even split would be this uneven with p = {number(float(first['p_value']), 2)})."
-    if unequal:
+    p = holm(table["p_value"].to_numpy())
+    pairs = table[["people_below", "people_above"]].to_numpy(dtype=float)
+    fewer, more = pairs.min(axis=1), pairs.max(axis=1)
+    uneven = (more > UNEQUAL * np.maximum(fewer, 1)) & (p < UNEQUAL_P)
+    verdict: Verdict = "supports" if fewer.max() >= FEWEST else "information"
+    shown = int(np.argmax(uneven if uneven.any() else fewer >= FEWEST))
+    text = _count_words(made, table.iloc[shown])
+    if uneven.any():
+        verdict = "concern"
         text += " People, or those who record them, seem to place scores on one side."
-    verdict: Verdict = "concern" if unequal else "supports"
+    elif verdict == "information":
+        text += " Too few people lie there to say much."
+    if design.units_are == "people":
+        table["p_value"] = table["p_value"].where(fewer >= FEWEST_DESCRIBED)
     return Check(name=name, assumption=SORTING, verdict=verdict, text=text, table=table)
+
+
+def _count_words(made: Discontinuous, row: pd.Series[Any]) -> str:
+    """A window in words, without what a small number of people could be worked out from."""
+    below, above = int(row["people_below"]), int(row["people_above"])
+    place = "at or above" if made.toward > 0 else "above"
+    reach = f"{number(float(row['reach_below']))} below and {number(float(row['reach_above']))} above"
+    if min(below, above) < FEWEST_DESCRIBED:
+        side = place if above > below else "on the lower side of"
+        return f"Within {reach} the cutoff most people lie {side} it."
+    return (
+        f"Within {reach} the cutoff {above / (below + above):.0%} of people lie {place} it (an even split"
+        f" would be this uneven with p = {number(float(row['p_value']), 2)})."
+    )
 
 
 def _windows(design: Any, made: Discontinuous) -> pd.DataFrame:

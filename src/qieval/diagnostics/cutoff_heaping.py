@@ -12,9 +12,9 @@ import scipy
 from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import (
     AS_DESIGNED,
+    FEWEST_DESCRIBED,
     HEAPING,
     ROBUST,
-    SMALL_P,
     Row,
     agreement,
     attempted,
@@ -22,10 +22,13 @@ from qieval.diagnostics.cutoff_rows import (
     counted,
     fitted,
     holm,
+    imprecise,
     row_of,
     said,
     sign_of,
+    small_p,
     tabled,
+    uncounted,
 )
 from qieval.discontinuous import Discontinuous, fit_anyway
 from qieval.numerics.heaping import Heaping, heapers_differ, heaping
@@ -35,9 +38,7 @@ from qieval.text import listed, number
 
 FEW_VALUES = 10
 """With fewer different scores in the window nobody can tell heaps from the rest."""
-TOO_FEW = (
-    f"With fewer than {FEW_VALUES} different scores near the cutoff, heaps cannot be told from the rest."
-)
+TOO_FEW = "With fewer than ten different scores near the cutoff, heaps cannot be told from the rest."
 NONE_FOUND = "No score near the cutoff holds more people than its neighbours lead to expect."
 
 
@@ -53,6 +54,8 @@ def heaps_within(study: Study) -> Check:
 
 def _heaps(design: Any, made: Discontinuous, within: float | None) -> Check:
     name = "heaping of the score"
+    if made.data.weights is not None:
+        return uncounted(name, HEAPING)
     found = _look(made, within)
     if found is None:
         return Check(name=name, assumption=HEAPING, verdict="information", text=TOO_FEW)
@@ -71,12 +74,13 @@ def _heaps(design: Any, made: Discontinuous, within: float | None) -> Check:
 
 
 def _look(made: Discontinuous, within: float | None) -> Heaping | None:
-    """Heaps near the cutoff, as far as half of the people or the bandwidth, whichever is wider; None with too
-    few different scores there."""
+    """Heaps near the cutoff among the rows that take part, as far as half of the people or the
+    bandwidth, whichever is wider; None with too few different scores there."""
+    score = _score(made)[made.kept]
     try:
-        found = heaping(_score(made), _cutoff(made))
+        found = heaping(score, _cutoff(made))
         if within is not None and within > found.window:
-            found = heaping(_score(made), _cutoff(made), within)
+            found = heaping(score, _cutoff(made), within)
     except ValueError:
         return None
     return found if found.n_values >= FEW_VALUES else None
@@ -119,7 +123,7 @@ def _heaped_words(made: Discontinuous, found: Heaping) -> str:
 
 def _heap_table(design: Any, made: Discontinuous, found: Heaping) -> pd.DataFrame:
     """Round values by side of the cutoff, and each heaped score, with the people expected there."""
-    score, cutoff = _score(made), _cutoff(made)
+    score, cutoff = _score(made)[made.kept], _cutoff(made)
     inside = np.abs(score - cutoff) <= found.window
     sizes = (int((inside & (score < cutoff)).sum()), int((inside & (score >= cutoff)).sum()))
     rows = []
@@ -135,13 +139,15 @@ def _heap_table(design: Any, made: Discontinuous, found: Heaping) -> pd.DataFram
 
 
 def _heap_row(design: Any, label: str, pair: tuple[float, float], size: int) -> Row:
+    """A row; without what a small number of people could be worked out from."""
     many, usual = pair
+    hidden = design.units_are == "people" and many < FEWEST_DESCRIBED
     return {
         "scores": label,
         "people": counted(design, many),
-        "expected": usual,
-        "times_expected": many / usual if usual > 0 else np.nan,
-        "share_of_side": many / size if size else np.nan,
+        "expected": np.nan if hidden else usual,
+        "times_expected": many / usual if usual > 0 and not hidden else np.nan,
+        "share_of_side": many / size if size and not hidden else np.nan,
     }
 
 
@@ -151,20 +157,23 @@ def without_heaps(study: Study) -> Check:
     Source: Barreca, Guldi, Lindo and Waddell 2011.
     """
     name, made, held = "estimate without heaped scores", study.panel, fitted(study)
+    if made.data.weights is not None:
+        return uncounted(name, HEAPING)
     found = _look(made, float(held.fit.h.max()))
     if found is None:
         return Check(name=name, assumption=HEAPING, verdict="information", text=TOO_FEW)
     if not found.found:
         text = "No score is heaped, so none is left out."
-        return Check(name=name, assumption=HEAPING, verdict="supports", text=text)
+        return Check(name=name, assumption=HEAPING, verdict="information", text=text)
     rows = [_fit_row(study, AS_DESIGNED, made.kept)]
     for label, gone in _donuts(made, found):
         rows.append(attempted(label, partial(_fit_row, study, label, made.kept & ~gone)))
     table = tabled(rows)
     known = table.iloc[1:].dropna(subset=["estimate"])
-    verdict = agreement(table)
-    text = f"The effect is {said(table.iloc[0])} with everybody"
+    verdict = agreement(table, study.design.level)
+    text = f"The effect is {said(table.iloc[0])} {AS_DESIGNED}"
     text += "".join(f", {said(row)} {row['label']}" for _, row in known.iterrows()) + "."
+    text += imprecise(table, study.design.level)
     changed = [row for _, row in known.iterrows() if conclusion(row) != conclusion(table.iloc[0])]
     if changed:
         verdict = "concern"
@@ -203,12 +212,14 @@ def heapers(design: Any, made: Discontinuous) -> Check:
     Source: Barreca, Lindo and Waddell 2016.
     """
     name = "who is at round scores"
+    if made.data.weights is not None:
+        return uncounted(name, HEAPING)
     found = _look(made, None)
     if found is None:
         return Check(name=name, assumption=HEAPING, verdict="information", text=TOO_FEW)
     if not found.found:
         text = "No score is heaped, so there is nobody to compare with their neighbours."
-        return Check(name=name, assumption=HEAPING, verdict="supports", text=text)
+        return Check(name=name, assumption=HEAPING, verdict="information", text=text)
     held = dict(zip(made.data.x_names, made.data.x.T, strict=True))
     if made.data.y is not None:
         held = {design.outcome: made.y, **held}
@@ -216,7 +227,7 @@ def heapers(design: Any, made: Discontinuous) -> Check:
         text = "There are heaps, and no covariates to see whether those recorded there are different people."
         return Check(name=name, assumption=HEAPING, verdict="information", text=text)
     table = _heaper_table(design, made, found, held)
-    apart = table[table["p_value_holm"] < SMALL_P]
+    apart = table[table["p_value_holm"] < small_p(design)]
     if apart.empty:
         text = f"People at round scores differ from their neighbours in none of {len(table)} respects."
     else:
@@ -239,10 +250,10 @@ def _heaper_table(
 ) -> pd.DataFrame:
     z = float(scipy.special.ndtri((1 + design.level) / 2))
     rows = []
+    score, cutoff, used = _score(made)[made.kept], _cutoff(made), made.kept
+    clusters = None if made.data.cluster is None else made.data.cluster[used]
     for label, values in held.items():
-        item = heapers_differ(
-            values, found.round_values, _score(made), _cutoff(made), found.window, made.data.cluster
-        )
+        item = heapers_differ(values[used], found.round_values, score, cutoff, found.window, clusters)
         reach = z * item.se
         ends = {"conf_low": item.difference - reach, "conf_high": item.difference + reach}
         rows.append({"label": label, "estimate": item.difference, **ends, "p_value": item.p_value})

@@ -12,14 +12,16 @@ from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import (
     ALIKE,
     INTERVAL,
-    SMALL_P,
     Row,
     attempted,
+    close,
     conclusion,
     fitted,
+    imprecise,
     not_made,
     said,
     sign_of,
+    small_p,
     stated,
     tabled,
     way_row,
@@ -71,14 +73,17 @@ def ways_to_say_how_sure(study: Study) -> Check:
     concluded = {conclusion(row) for _, row in known.iterrows()}
     agreed = len(concluded) == 1 and len(set(np.sign(known["estimate"]))) == 1
     text = "; ".join(f"{row['label']} {said(row)}" for _, row in known.iterrows()) + "."
-    if agreed:
+    sure = agreed and (0 not in concluded or close(known, design.level))
+    if agreed and 0 in concluded:
+        text += imprecise(known, design.level)
+    elif agreed:
         text += " They agree on the direction and on whether no effect is left out."
     else:
         text += " They do not agree on the direction or on whether no effect is left out."
     return Check(
         name=name,
         assumption=INTERVAL,
-        verdict="supports" if agreed else "concern",
+        verdict="supports" if sure else "information" if agreed else "concern",
         text=text + not_made(table),
         table=table,
         picture="intervals" if np.isfinite(known[["conf_low", "conf_high"]]).all(axis=None) else None,
@@ -198,14 +203,16 @@ def hidden_bias(study: Study) -> Check:
         return Check(name=name, assumption=ALIKE, verdict="information", text=text)
     inside = (sample.score >= -window.left) & (sample.score <= window.right)
     if inside.sum() > MOST_BY_LOT:
-        text = f"Not made: the window holds more than {MOST_BY_LOT:,} rows. State a smaller one (window)."
+        text = "Not made: the window holds more than three thousand rows. State a smaller one (window)."
         return Check(name=name, assumption=ALIKE, verdict="information", text=text)
     test = BiasTest(drawing=Drawing(draws=999, seed=int(design.seed)))
     ends = np.array([window.ends])
     found = hidden_bias_bounds(sample.score, sample.outcome, 0.0, ends, np.array(GAMMAS), test)
     columns = {"gamma": GAMMAS, "p_value_at_least": found.low[:, 0], "p_value_at_most": found.high[:, 0]}
     table = pd.DataFrame(columns)
-    withstood = [gamma for gamma, high in zip(GAMMAS, found.high[:, 0], strict=True) if high < SMALL_P]
+    withstood = [
+        gamma for gamma, high in zip(GAMMAS, found.high[:, 0], strict=True) if high < small_p(design)
+    ]
     if not withstood or withstood[0] > 1:
         text = (
             "In the window sides do not differ beyond chance, so there is nothing that hidden bias could"

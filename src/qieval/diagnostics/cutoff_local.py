@@ -14,15 +14,16 @@ from qieval.diagnostics.cutoff_rows import (
     FEWEST_DESCRIBED,
     LOCAL,
     NOTHING_ELSE,
-    SMALL_P,
     Row,
     agreement,
     attempted,
     fitted,
+    imprecise,
     not_made,
     row_of,
     said,
     sign_of,
+    small_p,
     span,
     stated,
     tabled,
@@ -130,7 +131,8 @@ def single_clusters(study: Study) -> Check:
         f"Leaving out each of the {len(largest)} largest clusters by itself, the effect runs {span(table)};"
         f" the largest move is {number(float(moved))}."
     )
-    verdict = agreement(table)
+    verdict = agreement(table, study.design.level)
+    text += imprecise(table, study.design.level)
     text += " One cluster decides the answer." if verdict == "concern" else ""
     ends = table.iloc[1:].sort_values("estimate").iloc[[0, -1]].assign(label=["lowest", "highest"])
     shown = pd.concat([table.iloc[:1], ends], ignore_index=True)
@@ -161,7 +163,7 @@ def several_places(study: Study) -> Check:
     if found.df == 0:
         text = "Effects by cutoff could not be compared: too few people at each." + not_made(table)
         return Check(name=name, assumption=LOCAL, verdict="information", text=text)
-    differ = found.p_heterogeneity < SMALL_P
+    differ = found.p_heterogeneity < small_p(design)
     mean = {"estimate": found.estimate, "conf_low": found.low, "conf_high": found.high}
     text = f"The average of the effects by cutoff, weighted by people near each, is {said(mean)}."
     text += f" They {'differ' if differ else 'do not differ'} beyond chance"

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.check import Check, Verdict
-from qieval.diagnostics.cutoff_rows import (
-    ENOUGH,
-    counted,
-    fitted,
-)
+from qieval.diagnostics.cutoff_rows import ENOUGH, FEWEST_DESCRIBED, counted, fitted
 from qieval.discontinuous import Discontinuous
 from qieval.numerics.discontinuity import Discontinuity
 from qieval.numerics.discontinuity_adjust import ratio_gradient
@@ -24,7 +20,7 @@ from qieval.numerics.discontinuity_power import (
 )
 from qieval.numerics.local_randomisation_support import support_points
 from qieval.result import Study
-from qieval.text import number
+from qieval.text import Count, Counted, number
 
 FEW_PEOPLE, FEW_VALUES = 30, 10
 """Below this many people or different scores within the bandwidth on a side there is little to go on."""
@@ -41,15 +37,15 @@ def scores_on_each_side(design: Any, made: Discontinuous) -> Check:
         design, made, {"people": (found.rows_left.sum(), found.rows_right.sum()), "values": found.n}
     )
     fewest = min(found.n)
-    text = (
-        f"There are {found.n[0] + found.n[1]:,} different scores, {fewest:,} on the side with fewer. The"
-        f" nearest ones on either side of the cutoff lie {number(found.gap)} apart."
-    )
+    text = "There are {all} different scores, {fewest} on the side with fewer."
+    if made.kept.sum() >= FEWEST_DESCRIBED * sum(found.n):
+        text += f" The nearest ones on either side of the cutoff lie {number(found.gap)} apart."
     if fewest < FEW_VALUES:
         text += " With so few a line cannot be told from a curve: intervals must allow for that."
     verdict: Verdict = "concern" if fewest < FEW_VALUES else "information"
     name = "different scores on each side"
-    return Check(name=name, assumption=ENOUGH, verdict=verdict, text=text, table=table)
+    said = Counted(text, all=Count(sum(found.n)), fewest=Count(fewest))
+    return Check(name=name, assumption=ENOUGH, verdict=verdict, text=said, table=table)
 
 
 def _sides(design: Any, made: Discontinuous, held: dict[str, Any]) -> pd.DataFrame:
@@ -59,7 +55,7 @@ def _sides(design: Any, made: Discontinuous, held: dict[str, Any]) -> pd.DataFra
         {
             "side": ["treated side", "other side"],
             "people": [counted(design, held["people"][side]) for side in sides],
-            "different_scores": [float(held["values"][side]) for side in sides],
+            "different_scores": [counted(design, held["values"][side]) for side in sides],
         }
     )
 
@@ -70,20 +66,18 @@ def enough_near_the_cutoff(study: Study) -> Check:
     found, made = held.fit, held.made
     table = _sides(design, made, {"people": found.n_h, "values": found.support_h})
     fewest, values = int(found.n_h.min()), int(found.support_h.min())
-    text = (
-        f"Within the bandwidth there are {int(found.support_h[0]):,} and {int(found.support_h[1]):,}"
-        " different scores on the two sides."
-    )
+    text = "Within the bandwidth there are {left} and {right} different scores on the two sides."
     honest = held.way.kind in ("honest", "local randomisation")
     thin = fewest < FEW_PEOPLE or (values < FEW_VALUES and not honest)
     if values < FEW_VALUES:
         text += f" That is few; the interval in the headline is {held.way.kind}"
         text += ", which allows for it." if honest else ", which takes many for granted."
-    text += f" Fewer than {FEW_PEOPLE} people lie on one side." if fewest < FEW_PEOPLE else ""
+    text += " Fewer than thirty people lie on one side." if fewest < FEW_PEOPLE else ""
     plenty = fewest >= MANY_PEOPLE and values >= MANY_VALUES
     verdict: Verdict = "concern" if thin else "supports" if plenty else "information"
     name = "people and different scores near the cutoff"
-    return Check(name=name, assumption=ENOUGH, verdict=verdict, text=text, table=table)
+    said = Counted(text, left=Count(int(found.support_h[0])), right=Count(int(found.support_h[1])))
+    return Check(name=name, assumption=ENOUGH, verdict=verdict, text=said, table=table)
 
 
 def power(study: Study) -> Check:

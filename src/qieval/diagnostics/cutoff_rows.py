@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from qieval.check import Check, Verdict
 from qieval.discontinuous import Discontinuous
@@ -29,11 +30,21 @@ LOCAL = "speaks only for people near the threshold"
 AS_DESIGNED = "as designed"
 ROBUST = 2
 """The place of the robust row among the three rows of an estimate."""
-SMALL_P = 0.05
 FEWEST_DESCRIBED = 10
 """Means of fewer people than this are not shown, since they would describe persons."""
 
 Row = dict[str, Any]
+
+
+def small_p(design: Any) -> float:
+    """The p-value that goes with the level of the intervals."""
+    return 1 - float(design.level)
+
+
+def uncounted(name: str, assumption: str) -> Check:
+    """The answer of a check that counts rows where rows carry weights, so stand for other numbers."""
+    text = "Rows carry weights, and this check counts rows, so it was not made."
+    return Check(name=name, assumption=assumption, verdict="information", text=text)
 
 
 def after(check: Callable[[Any, Discontinuous], Check]) -> Callable[[Study], Check]:
@@ -54,7 +65,7 @@ def fitted(study: Study) -> Fitted:
 
 def sign_of(made: Discontinuous, found: Discontinuity) -> int:
     """What turns right less left into the effect of the intervention: nothing, where uptake divides it."""
-    return 1 if found.uptake is not None else made.sign
+    return 1 if found.uptake is not None else made.turn
 
 
 def row_of(label: str, found: Estimates, sign: int) -> Row:
@@ -108,11 +119,12 @@ def conclusion(row: Any) -> int:
     return int(row["conf_low"] > 0) - int(row["conf_high"] < 0)
 
 
-def agreement(table: pd.DataFrame) -> Verdict:
+def agreement(table: pd.DataFrame, level: float) -> Verdict:
     """Whether the first row, the design as it is, agrees with the others.
 
     concern: another row's interval leaves out the estimate of the first, or two intervals lie on different
-    sides of no effect. supports: all leave the same conclusion. Otherwise, and without others, information.
+    sides of no effect. supports: all leave out no effect on the same side, or none does and estimates lie
+    close together. Otherwise, and without others, information.
     """
     known = table.dropna(subset=["estimate", "conf_low", "conf_high"])
     if len(known) < 2 or known.index[0] != table.index[0]:
@@ -122,7 +134,23 @@ def agreement(table: pd.DataFrame) -> Verdict:
     concluded = {conclusion(row) for _, row in known.iterrows()}
     if apart.any() or {-1, 1} <= concluded:
         return "concern"
-    return "supports" if len(concluded) == 1 else "information"
+    alike = len(concluded) == 1 and (0 not in concluded or close(known, level))
+    return "supports" if alike else "information"
+
+
+def close(table: pd.DataFrame, level: float) -> bool:
+    """Whether all estimates lie within one standard error of the first row of each other."""
+    first = table.iloc[0]
+    error = (first["conf_high"] - first["conf_low"]) / (2 * scipy.special.ndtri((1 + level) / 2))
+    return bool(np.ptp(table["estimate"].dropna().to_numpy(dtype=float)) < error)
+
+
+def imprecise(table: pd.DataFrame, level: float) -> str:
+    """What is said where estimates agree only because no interval leaves out no effect."""
+    known = table.dropna(subset=["estimate", "conf_low", "conf_high"])
+    if len(known) < 2 or any(conclusion(row) for _, row in known.iterrows()):
+        return ""
+    return " They agree, but none is precise." if close(known, level) else " None of them is precise."
 
 
 def span(table: pd.DataFrame) -> str:

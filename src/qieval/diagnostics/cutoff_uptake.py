@@ -61,13 +61,14 @@ def _panel(design: Any, made: Discontinuous, found: Discontinuity) -> list[Row]:
     assert found.uptake is not None
     z = float(scipy.special.ndtri((1 + design.level) / 2))
     sides = (1, 0) if made.sign > 0 else (0, 1)
+    turned = made.toward if made.kink else 1
     rows = []
     for label, side in zip(("treated side", "other side"), sides, strict=True):
-        limit = float(found.sides.corrected[1, side])
+        limit = turned * float(found.sides.corrected[1, side])
         error = float(np.sqrt(found.sides.robust[side, 1, 1]))
         ends = {"conf_low": limit - z * error, "conf_high": limit + z * error}
         rows.append({"label": label, "estimate": limit, **ends, "p_value": np.nan, "note": ""})
-    return [*rows, row_of(f"{jump_words(design)} in uptake", found.uptake, made.sign)]
+    return [*rows, row_of(f"{jump_words(design)} in uptake", found.uptake, made.turn)]
 
 
 def moved_the_other_way(study: Study) -> Check:

@@ -28,7 +28,7 @@ def bandwidth_and_the_estimate(result: Result) -> ggplot:
 
     design: Any = result.design
     held: Fitted = result.kernel
-    sign = 1 if held.fit.uptake is not None else held.made.sign
+    sign = 1 if held.fit.uptake is not None else held.made.turn
     rows = []
     for factor in FACTORS:
         h, b = ((float(factor * pair[0]), float(factor * pair[1])) for pair in (held.fit.h, held.fit.b))

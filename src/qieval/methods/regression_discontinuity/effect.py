@@ -26,7 +26,7 @@ from qieval.numerics.contrasts import Contrast, Precision, all_contrasts
 from qieval.numerics.discontinuity import METHODS, Discontinuity, Estimates
 from qieval.numerics.means import Means
 from qieval.result import Result
-from qieval.text import Count, listed, number
+from qieval.text import Count, Counted, listed, number
 
 WEAK = 10.0
 """Below this effective F of the jump in uptake the usual interval of a fuzzy design misleads."""
@@ -217,8 +217,10 @@ def _facts(
         "bandwidth on the other side": float(near[1]),
         "bandwidths for the bias": f"{number(float(wide[0]), 6)} and {number(float(wide[1]), 6)}",
         "bandwidth chosen by": found.rule,
-        "different scores within the bandwidth": " and ".join(
-            str(int(found.support_h[side])) for side in sides
+        "different scores within the bandwidth": Counted(
+            "{treated} and {other}",
+            treated=Count(int(found.support_h[sides[0]])),
+            other=Count(int(found.support_h[sides[1]])),
         ),
         "outcome at the cutoff with the intervention": limits.mean1,
         "outcome at the cutoff without it": limits.mean0,
