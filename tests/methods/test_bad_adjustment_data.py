@@ -101,7 +101,7 @@ WRONG_DATA = [
         but(died=(BASE["age"] > 70).astype(int)), {"outcome": "died"}, "no finite solution", id="separated"
     ),
     pytest.param(
-        but(age=BASE["service"] * 50.0), {"estimator": "doubly robust"}, "perfectly who received", id="told"
+        but(age=BASE["service"] * 50.0), {"estimator": "doubly robust"}, "exactly who is treated", id="told"
     ),
     pytest.param(BASE.head(8), {}, "8 rows|4 rows", id="fewer rows than terms"),
     pytest.param(
@@ -177,3 +177,16 @@ def test_dates_cannot_be_adjusted_for_by_mistake():
     frame = but(age=pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(N), unit="D"))
     with pytest.raises(qe.QievalError, match="age"):
         qe.estimate(stated(), frame)
+
+
+@pytest.mark.parametrize("covariates", [("twin",), ("age", "half", "rest")])
+def test_covariates_that_say_the_treatment_again_are_refused(covariates):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"treated": rng.integers(0, 2, 200), "age": rng.normal(60, 8, 200)})
+    frame["y"] = frame["treated"] + rng.normal(0, 1, 200)
+    frame["twin"] = 2 * frame["treated"] + 1
+    frame["half"] = rng.normal(0, 1, 200)
+    frame["rest"] = frame["treated"] - frame["half"]
+    design = qe.RegressionAdjustment(outcome="y", treated="treated", covariates=covariates)
+    with pytest.raises(qe.DataError, match="exactly who is treated"):
+        qe.estimate(design, frame)

@@ -270,7 +270,7 @@ def test_residual_inclusion_by_hand():
 
 
 def test_a_bad_negative_control_is_a_concern_and_a_good_one_is_not():
-    for name, verdict in (("broken", "concern"), ("eyes", "supports")):
+    for name, verdict in (("broken", "concern"), ("eyes", "information")):
         design = stated(negative_controls=(name,))
         assert qe.diagnose(qe.estimate(design, DATA), DATA)["negative controls"].verdict == verdict
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qieval.adjusted.fit import CROSS_FITTED, STANDARDISED, Adjusted, fitted
+from qieval.adjusted.fit import CROSS_FITTED, STANDARDISED, Adjusted, fitted, own_order
 from qieval.errors import EstimationError
 from qieval.numerics.adjustment_cross_fitting import combined
 from qieval.numerics.adjustment_design import Sample
@@ -80,7 +80,10 @@ def _by_family(held: Adjusted, among: np.ndarray | None) -> np.ndarray:
 def _drawn_again(held: Adjusted, among: Sequence[np.ndarray | None], plan: Draws) -> tuple[np.ndarray, int]:
     """Means (draws, groups, 2) when clusters, or people, are drawn again and every model fitted again."""
     sample = held.sample
-    code = np.arange(sample.y.size) if held.cluster is None else held.cluster
+    code = held.cluster
+    if code is None:
+        code = np.empty(sample.y.size, dtype=np.intp)
+        code[own_order(sample, None, plan.seed)] = np.arange(sample.y.size)
     labels, code = np.unique(code, return_inverse=True)
     rng, drawn, failed = np.random.default_rng(plan.seed), [], 0
     for _ in progress(range(plan.draws), "bootstrap"):

@@ -150,7 +150,7 @@ def splits_of_the_data(study: Study) -> Check:
     name, held = "splits of cross-fitting", _models(study)
     if not held.splits:
         text = "No random split takes part: the same data give the same answer."
-        return Check(name=name, assumption=ASSUMPTION, verdict="supports", text=text)
+        return Check(name=name, assumption=ASSUMPTION, verdict="information", text=text)
     if len(held.splits) == 1:
         text = (
             "The rows were cut into folds once, so it is not known how much hangs on it. Set splits=5 or"

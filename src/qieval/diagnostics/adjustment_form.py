@@ -192,11 +192,11 @@ def possible(study: Study) -> Check:
     y, family = held.sample.y, held.how.spec.family
     if family != "gaussian":
         text = f"A {study.facts.get('outcome model', family)} cannot predict impossible values."
-        return Check(name=name, assumption=FORM, verdict="supports", text=text)
+        return Check(name=name, assumption=FORM, verdict="information", text=text)
     yes_no = bool(np.isin(y, (0.0, 1.0)).all())
     if not yes_no and y.min() < 0:
         text = "The outcome has no lower end that a linear regression could cross."
-        return Check(name=name, assumption=FORM, verdict="supports", text=text)
+        return Check(name=name, assumption=FORM, verdict="information", text=text)
     found = impossible_predictions(held.fit, 0.0, 1.0 if yes_no else np.inf)
     share = max(found.treated, found.untreated)
     where = "outside 0 to 1" if yes_no else "below zero"
@@ -215,7 +215,7 @@ def dispersed(study: Study) -> Check:
     name, held = "dispersion", _models(study)
     if held.fit is None or held.how.spec.family not in ("poisson", "negative binomial", "gamma"):
         text = "Not a regression of counts, so there is no dispersion to compare."
-        return Check(name=name, assumption=FORM, verdict="supports", text=text)
+        return Check(name=name, assumption=FORM, verdict="information", text=text)
     found = overdispersion(held.fit)
     text = f"Outcomes vary {number(found.pearson)} times as much as a {held.how.spec.family} regression says"
     text += (

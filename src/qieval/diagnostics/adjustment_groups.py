@@ -104,7 +104,7 @@ def weighted_differences(compared: Compared) -> Check:
     name = "balance after weighting"
     if _estimator(compared) == "g-computation":
         text = "The estimate uses no weights; the score is shown for overlap only."
-        return Check(name=name, assumption=SCORE, verdict="supports", text=text)
+        return Check(name=name, assumption=SCORE, verdict="information", text=text)
     found = balance_of(compared)
     rule = compared.design.balance_rule
     broken, worst = found.rule(max_smd=rule), found.worst(1).iloc[0]
@@ -132,7 +132,7 @@ def score_model(compared: Compared) -> Check:
     if _estimator(compared) != "g-computation":
         return similar_people.score_model(compared)
     text = "The estimate rests on the regression of the outcome and uses no score."
-    return Check(name="score model", assumption=SCORE, verdict="supports", text=text)
+    return Check(name="score model", assumption=SCORE, verdict="information", text=text)
 
 
 def extrapolated(compared: Compared) -> Check:
@@ -192,9 +192,11 @@ def size_of_the_model(compared: Compared) -> Check:
     many = 1 + (own if apart else 0)
     whole = 2 + cohort.x.shape[1] + (own if apart else 0)
     each = min(smaller / many, len(cohort) / whole)
-    text = (
-        f"{plural(whole, 'coefficient')}{f', {many} of them of each group alone' if apart else ''}: at least"
-        f" {number(each, 2)} people for each."
+    text = f"{plural(whole, 'coefficient')}{f', {many} of them of each group alone' if apart else ''}"
+    text += (
+        f": at least {number(each, 2)} people for each."
+        if smaller >= FEWEST_DESCRIBED
+        else "; one of the groups has fewer than ten people."
     )
     thin = each < ROWS_PER_COEFFICIENT
     if thin:

@@ -136,12 +136,12 @@ def negative_controls(study: Study) -> Check:
     else:
         text = (
             f"Of {plural(len(found), 'outcome')} that the intervention cannot have changed none goes with the"
-            " instrument beyond chance."
+            " instrument beyond chance; how large an association could have been missed, the table says."
         )
     return Check(
         name=name,
         assumption=INDEPENDENCE,
-        verdict="information" if found.empty else "concern" if len(moved) else "supports",
+        verdict="concern" if len(moved) else "information",
         text=text,
         table=table,
         picture=None if found.empty else "intervals",
@@ -154,6 +154,8 @@ def _control(study: Study, label: str, y: np.ndarray) -> dict[str, Any]:
     try:
         if np.ptp(y) == 0:
             raise EstimationError("it has the same value in all rows.")
+        time = study.result.kernel.made.data.person_time
+        y = y if time is None else y / time
         first = fitted_first_stage(study.design, study.result.kernel.made, y)
         found = point(study.design, first, "2SLS")
     except EstimationError as cause:

@@ -21,6 +21,8 @@ INTERVAL = "the interval is right for an instrument of this strength"
 FORM = "no single choice decides the result"
 CLOSE = 0.5
 """Estimates within so many standard errors of one another count as alike."""
+FEW_FOR_INTERVALS = 10
+"""With fewer clusters no interval of this kind is to be relied on."""
 
 
 def intervals_side_by_side(study: Study) -> Check:
@@ -50,6 +52,11 @@ def intervals_side_by_side(study: Study) -> Check:
 def _judged(fitted: Fitted, agree: bool) -> tuple[Verdict, str]:
     weak, way = fitted.first.weak, fitted.way
     if way.held.shape == "empty":
+        if fitted.first.parts.k == 1:
+            return (
+                "concern",
+                "No effect agrees with the data: the variance is degenerate, as with few clusters.",
+            )
         return "concern", "An empty set says that the instruments contradict one another."
     if not way.held.bounded:
         return "concern", "The set is unbounded: the instrument is too weak to say how large the effect is."
@@ -66,6 +73,9 @@ def _judged(fitted: Fitted, agree: bool) -> tuple[Verdict, str]:
             "information",
             f"The instrument is weak, for which the {way.kind} interval of the headline allows.",
         )
+    few = 0 < fitted.made.data.n_clusters < FEW_FOR_INTERVALS
+    if few:
+        return "information", "They agree about whether an effect of zero is excluded; clusters are few."
     return "supports", "They agree about whether an effect of zero is excluded, and the instrument is strong."
 
 

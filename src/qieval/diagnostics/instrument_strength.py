@@ -17,6 +17,8 @@ from qieval.text import Count, number, plural
 
 RELEVANCE = "the instrument moves who receives the intervention"
 LARGE = "enough people for the method"
+TOO_FEW_CLUSTERS = 10
+"""With fewer clusters an F says little about strength."""
 FEW_ROWS = 200
 FEWEST_DESCRIBED = 10
 """Shares that rest on fewer people than this are not put into sentences."""
@@ -46,6 +48,10 @@ def first_stage(design: Any, first: FirstStage) -> Check:
         " comparison by at most a tenth of the worst case (Montiel Olea and Pflueger)."
     )
     verdict: Verdict = "supports"
+    clusters = first.made.data.n_clusters
+    if 0 < clusters < TOO_FEW_CLUSTERS and not first.weak:
+        verdict = "information"
+        text += f" With {plural(clusters, 'cluster')} these figures are not to be relied on."
     if first.weak:
         verdict = "concern" if f < OLD_RULE else "information"
         text += (
@@ -98,12 +104,14 @@ def uptake_by_instrument(design: Any, first: FirstStage) -> Check:
     for pushed, label in ((1.0, "pushed towards it"), (0.0, "not pushed")):
         here = arm == pushed
         took = int(made.x[here].sum())
+        small = design.units_are == "people" and 0 < min(took, int(here.sum()) - took) < FEWEST_DESCRIBED
+        share = np.average(made.x[here], weights=None if made.weights is None else made.weights[here])
         rows.append(
             {
                 "group": label,
                 "received": _counted(design, took),
                 "did not receive": _counted(design, int(here.sum()) - took),
-                "share who received": took / max(int(here.sum()), 1),
+                "share who received": np.nan if small else float(share),
             }
         )
     table = pd.DataFrame(rows)

@@ -136,7 +136,7 @@ def fitted_first_stage(design: Any, made: Instrumented, y: np.ndarray | None = N
     outcome = y if y is not None else made.x if made.data.y is None else made.y
     parts = partialled(made, outcome)
     names = tuple(name for j, name in enumerate(made.names) if j not in parts.dropped_instruments)
-    if design.cluster is not None and made.data.n_clusters <= parts.k:
+    if design.cluster is not None and made.data.n_clusters <= parts.k + 1:
         raise EstimationError(
             f"cluster, instruments: {plural(made.data.n_clusters, 'cluster')} of '{design.cluster}' cannot"
             f" tell apart {plural(parts.k, 'instrument')}. Use fewer instruments, or finer clusters."

@@ -74,6 +74,8 @@ def _set_said(design: InstrumentalVariables, fitted: Fitted, percent: bool) -> s
     if way.held.shape == "interval":
         ends = between(way.held.low, way.held.high, percent)
         return f"{level} interval {ends}; {way.words}"
+    if way.held.shape == "empty" and fitted.first.parts.k == 1:
+        return f"with {level} confidence no size of effect agrees with the data; {way.words}"
     if way.held.shape == "empty":
         return (
             f"with {level} confidence no size of effect agrees with all instruments, so they contradict one"

@@ -24,6 +24,10 @@ KINDS = {
 }
 
 
+TELLS_EXACTLY = 1e-10
+"""Less of the variation of treatment than this left by the covariates is rounding."""
+
+
 @dataclass(frozen=True)
 class _Logistic:
     """What `propensity` reads of a design."""
@@ -41,6 +45,7 @@ def assign(design: RegressionAdjustment, cohort: Cohort, scored: bool = True) ->
     """
     if not cohort.x.shape[1]:
         raise DataError("covariates: none of them varies, so there is nothing to adjust for. Name others.")
+    _require_unlike_treatment(design, cohort)
     if design.estimator == "g-computation":
         return _of_regression(design, cohort, _for_overlap(design, cohort) if scored else (None, ()))
     if design.estimator == "cross-fitted doubly robust":
@@ -64,6 +69,23 @@ def assign(design: RegressionAdjustment, cohort: Cohort, scored: bool = True) ->
         probability=score.probability,
         facts=score.facts,
         notes=score.notes,
+    )
+
+
+def _require_unlike_treatment(design: RegressionAdjustment, cohort: Cohort) -> None:
+    """DataError where covariates say exactly, as a sum, who was treated: nothing could be adjusted."""
+    x = cohort.x - cohort.x.mean(axis=0)
+    x /= x.std(axis=0)
+    treated = cohort.treated - cohort.treated.mean()
+    fitted = x @ (np.linalg.pinv(x.T @ x) @ (x.T @ treated))
+    if np.mean((treated - fitted) ** 2) > TELLS_EXACTLY * treated.var():
+        return
+    alone = np.abs(x.T @ treated) / (len(treated) * treated.std()) > 1 - TELLS_EXACTLY
+    named = [name for name, tells in zip(cohort.x_names, alone, strict=True) if tells]
+    which = f"'{named[0]}' tells" if named else "together they tell"
+    raise DataError(
+        f"covariates: {which} exactly who is treated ('{design.treated}'), so nobody is left to compare them"
+        " with. Remove what only says the treatment again."
     )
 
 
