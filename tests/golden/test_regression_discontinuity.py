@@ -1,4 +1,4 @@
-"""Every block of rdrobust's numbers through `qe.estimate`: estimates, standard errors, intervals, bandwidths."""
+"""Every block of rdrobust's numbers through `qe.estimate`: estimates, errors, intervals, bandwidths."""
 
 import json
 from pathlib import Path
@@ -94,5 +94,3 @@ def test_estimates_are_those_of_rdrobust(name):
     np.testing.assert_allclose(fit.b, reference["b"], rtol=tolerance)
     np.testing.assert_array_equal(fit.n_h, reference["N_h"])
     np.testing.assert_array_equal(fit.n_b, reference["N_b"])
-
-
