@@ -94,3 +94,33 @@ def test_estimates_are_those_of_rdrobust(name):
     np.testing.assert_allclose(fit.b, reference["b"], rtol=tolerance)
     np.testing.assert_array_equal(fit.n_h, reference["N_h"])
     np.testing.assert_array_equal(fit.n_b, reference["N_b"])
+
+
+PARAMETRIC = json.loads(REFERENCE.read_text())["rd_falsification"]["mlda_parametric"]
+
+
+@pytest.mark.parametrize("outcome", PARAMETRIC)
+@pytest.mark.parametrize("order, name", [(1, "linear_interacted"), (2, "quadratic_interacted")])
+def test_lines_through_all_ages_are_those_of_lm(outcome, order, name):
+    """A uniform kernel over all of the data is least squares; sandwich's HC1 counts both sides together."""
+    data = pd.read_csv(SHARED / "data" / "rdiv_mlda.csv").dropna(subset=[outcome])
+    design = qe.RegressionDiscontinuity(
+        outcome=outcome,
+        score="agecell",
+        cutoff=21,
+        treated_side="at or above",
+        kernel="uniform",
+        bandwidth=(3,),
+        order=order,
+        variance="hc0",
+        inference="robust",
+    )
+    row = (
+        qe.estimate(design, data[["agecell", outcome]])
+        .estimates.set_index("term")
+        .loc["difference, conventional"]
+    )
+    assert row["estimate"] == pytest.approx(PARAMETRIC[outcome][name]["coef"], rel=1e-9)
+    n = len(data)
+    factor = np.sqrt(n / (n - 2 * (order + 1)))
+    assert row["std_error"] * factor == pytest.approx(PARAMETRIC[outcome][name]["se_hc1"], rel=1e-9)
