@@ -74,7 +74,10 @@ WRONG_DATA = [
     ),
     pytest.param(BASE.assign(ward="one"), {"cluster": "ward"}, "cluster", id="one cluster"),
     pytest.param(
-        BASE, {"cluster": "hospital", "instruments": ("ward",)}, "cannot tell apart", id="few clusters"
+        BASE,
+        {"cluster": "hospital", "instruments": ("ward",)},
+        "are too few for an interval",
+        id="few clusters",
     ),
     pytest.param(BASE.assign(w=BASE["z"]), {"covariates": ("w",)}, "same as the covariate", id="z covariate"),
     pytest.param(

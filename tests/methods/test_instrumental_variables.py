@@ -369,3 +369,23 @@ def test_pictures_are_drawn(frame, tmp_path):
         path = tmp_path / f"{name}.png"
         picture.save(path, verbose=False, dpi=50)
         assert path.stat().st_size > 2000
+
+
+@pytest.mark.parametrize("fields", [{}, {"estimator": "residual inclusion", "person_time": "time"}])
+def test_uptake_counts_people_by_their_weights_and_not_by_their_time(fields):
+    data = DATA.assign(many=1.0 + (DATA["sex"] == "f"), time=1.0 + 3.0 * DATA["care"], y=DATA["y"].abs())
+    checks = qe.design_checks(stated(weights="many", **fields), data)
+    shown = checks["who received it by instrument"].table.set_index("group")["share who received"]
+    pushed = data[data["lottery"] == 1]
+    assert shown["pushed towards it"] == pytest.approx(np.average(pushed["care"], weights=pushed["many"]))
+
+
+def test_clusters_that_hold_one_value_of_the_instrument_each_are_refused():
+    rng = np.random.default_rng(2)
+    lottery = np.repeat([0, 1], 400)
+    care = np.tile(np.r_[np.zeros(60), np.ones(40)], 8).astype(int)
+    care[400:] = np.tile(np.r_[np.zeros(20), np.ones(80)], 4)
+    data = pd.DataFrame({"lottery": lottery, "care": care, "y": care + rng.normal(0, 1, 800)})
+    data["ward"] = np.repeat(np.arange(8), 100)
+    with pytest.raises(qe.EstimationError, match="do not differ in"):
+        qe.estimate(stated(cluster="ward", covariates=()), data)

@@ -30,7 +30,6 @@ TENTHS = 10
 FEWEST = 10
 """Means of fewer people than this are not shown."""
 
-SMALL = 0.05
 FEW_TO_TEST = 100
 """In smaller groups a test of the form finds little."""
 
@@ -56,7 +55,7 @@ def shape(study: Study) -> Check:
     table = pd.DataFrame(rows)
     p_values = table["p_value"].to_numpy(dtype=float)
     least, worst = float(p_values.min()), rows[int(p_values.argmin())]["group"]
-    bad = least * len(table) < SMALL
+    bad = least * len(table) < 1 - study.design.level
     small = min(held.sample.arms[0].size, held.sample.arms[1].size) < FEW_TO_TEST
     said = ", ".join(f"{row['group']} p = {number(row['p_value'], 2)}" for row in rows)
     text = f"Do powers of the prediction add anything (Ramsey's RESET as a robust score test)? {said}."

@@ -155,6 +155,7 @@ def _control(study: Study, label: str, y: np.ndarray) -> dict[str, Any]:
         if np.ptp(y) == 0:
             raise EstimationError("it has the same value in all rows.")
         time = study.result.kernel.made.data.person_time
+        # Counts like the outcome: per person-time, as it is.
         y = y if time is None else y / time
         first = fitted_first_stage(study.design, study.result.kernel.made, y)
         found = point(study.design, first, "2SLS")

@@ -105,7 +105,9 @@ def uptake_by_instrument(design: Any, first: FirstStage) -> Check:
         here = arm == pushed
         took = int(made.x[here].sum())
         small = design.units_are == "people" and 0 < min(took, int(here.sum()) - took) < FEWEST_DESCRIBED
-        share = np.average(made.x[here], weights=None if made.weights is None else made.weights[here])
+        share = np.average(
+            made.x[here], weights=None if made.data.weights is None else made.data.weights[here]
+        )
         rows.append(
             {
                 "group": label,

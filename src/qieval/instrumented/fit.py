@@ -9,6 +9,7 @@ import numpy as np
 
 from qieval.errors import EstimationError
 from qieval.instrumented.people import Instrumented
+from qieval.numerics.few_clusters import FEW_CLUSTERS
 from qieval.numerics.instruments import Partialled, partial_out
 from qieval.numerics.instruments_compliers import Sampling
 from qieval.numerics.instruments_covariance import Kind
@@ -20,6 +21,8 @@ from qieval.text import listed, plural
 
 TOLERATED = 0.10
 """Share of the worst-case bias that may remain for an instrument to count as strong."""
+NO_SPREAD = 1e6
+"""An F of few clusters beyond this comes from a variance that is zero but for rounding."""
 OLD_RULE = 10.0
 """The rule of thumb of Staiger and Stock 1997 for the first-stage F."""
 
@@ -138,8 +141,9 @@ def fitted_first_stage(design: Any, made: Instrumented, y: np.ndarray | None = N
     names = tuple(name for j, name in enumerate(made.names) if j not in parts.dropped_instruments)
     if design.cluster is not None and made.data.n_clusters <= parts.k + 1:
         raise EstimationError(
-            f"cluster, instruments: {plural(made.data.n_clusters, 'cluster')} of '{design.cluster}' cannot"
-            f" tell apart {plural(parts.k, 'instrument')}. Use fewer instruments, or finer clusters."
+            f"cluster, instruments: {plural(made.data.n_clusters, 'cluster')} of '{design.cluster}'"
+            f" {'is' if made.data.n_clusters == 1 else 'are'} too few for an interval with"
+            f" {plural(parts.k, 'instrument')}. Use fewer instruments, or finer clusters."
         )
     kind = variance_kind(design)
     reduced = reduced_form(parts, kind)
@@ -149,12 +153,20 @@ def fitted_first_stage(design: Any, made: Instrumented, y: np.ndarray | None = N
             f" '{design.received}', so nothing separates them from the intervention. Use"
             " RegressionAdjustment, or name what moved only some."
         )
+    strength = effective_f(reduced)
+    if 0 < made.data.n_clusters < FEW_CLUSTERS and strength.f > NO_SPREAD:
+        raise EstimationError(
+            f"cluster: the {plural(made.data.n_clusters, 'cluster')} of '{design.cluster}' do not differ in"
+            " how the instrument goes with who received it, as where each holds one value of the"
+            " instrument, so"
+            " nothing shows how sure the first stage is. Use finer clusters."
+        )
     return FirstStage(
         made=made,
         names=names,
         parts=parts,
         reduced=reduced,
-        strength=effective_f(reduced),
+        strength=strength,
         notes=_dropped(made, parts),
     )
 

@@ -74,6 +74,8 @@ def assign(design: RegressionAdjustment, cohort: Cohort, scored: bool = True) ->
 
 def _require_unlike_treatment(design: RegressionAdjustment, cohort: Cohort) -> None:
     """DataError where covariates say exactly, as a sum, who was treated: nothing could be adjusted."""
+    if len(cohort) <= cohort.x.shape[1] + 1:
+        return
     x = cohort.x - cohort.x.mean(axis=0)
     x /= x.std(axis=0)
     treated = cohort.treated - cohort.treated.mean()
