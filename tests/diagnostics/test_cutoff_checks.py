@@ -21,8 +21,8 @@ from qieval.diagnostics import (
     cutoff_uptake,
 )
 from qieval.diagnostics.cutoff_rows import agreement, conclusion, holm, row_of
-from qieval.discontinuous import fit
-from qieval.discontinuous_ways import lot_window
+from qieval.discontinuous.local import fit
+from qieval.discontinuous.ways import lot_window
 from qieval.errors import EstimationError
 from qieval.methods.regression_discontinuity import estimate, parse
 from qieval.reports.disclosure import SuppressionRule, suppress_frame

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import qieval as qe
-from qieval.discontinuous import fit
+from qieval.discontinuous.local import fit
 from qieval.methods.regression_discontinuity import parse
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"

@@ -6,6 +6,7 @@ from functools import partial
 
 from qieval.catalogue.entry import DesignCheck, Method
 from qieval.diagnostics import (
+    both_stages,
     calibrated_choices,
     calibrated_units,
     concurrent_events,
@@ -76,7 +77,7 @@ DONORS: tuple[Method, ...] = (
         blind=synthetic_control.blind,
         assumptions=synthetic_control.ASSUMPTIONS,
         checks=(
-            *map(donor_fit.after, BEFORE_THE_START),
+            *map(both_stages.after, BEFORE_THE_START),
             donor_placebos.placebo_units,
             donor_placebos.unequal_chances,
             donor_placebos.over_time,
@@ -124,7 +125,7 @@ DONORS: tuple[Method, ...] = (
         blind=synthetic_did.blind,
         assumptions=synthetic_did.ASSUMPTIONS,
         checks=(
-            *map(donor_fit.after, PARALLEL_BEFORE),
+            *map(both_stages.after, PARALLEL_BEFORE),
             weighted_changes.periods_with_weight,
             weighted_changes.special_cases,
             donor_placebos.placebo_dates,
@@ -162,7 +163,7 @@ DONORS: tuple[Method, ...] = (
         blind=generalised_synthetic_control.blind,
         assumptions=generalised_synthetic_control.ASSUMPTIONS,
         checks=(
-            *map(donor_fit.after, FACTORS_BEFORE),
+            *map(both_stages.after, FACTORS_BEFORE),
             factor_placebos.tests_before,
             factor_placebos.placebo_periods,
             factor_placebos.just_before_the_start,
@@ -213,7 +214,7 @@ DONORS: tuple[Method, ...] = (
         blind=micro_synthetic_control.blind,
         assumptions=micro_synthetic_control.ASSUMPTIONS,
         checks=(
-            *map(calibrated_units.after, EQUAL_BEFORE),
+            *map(both_stages.after, EQUAL_BEFORE),
             calibrated_units.backdating,
             calibrated_units.without_heaviest,
             calibrated_choices.ways_to_judge,

@@ -7,6 +7,7 @@ from functools import partial
 from qieval.catalogue.entry import Method
 from qieval.diagnostics import before_after as change_checks
 from qieval.diagnostics import (
+    both_stages,
     cutoff_alike,
     cutoff_choices,
     cutoff_density,
@@ -15,7 +16,6 @@ from qieval.diagnostics import (
     cutoff_local,
     cutoff_placebo,
     cutoff_reach,
-    cutoff_rows,
     cutoff_uptake,
     instrument_balance,
     instrument_exclusion,
@@ -31,6 +31,9 @@ from qieval.plots import instrument as instrument_plots
 SORTED_BEFORE = (cutoff_density.density, cutoff_density.counts)
 """Checks of who lies where around a cutoff, made before any outcome is seen and shown again in the ledger."""
 
+of_first_stage = partial(both_stages.after, held=instrument_strength.of_result)
+"""A check of the first stage as a check of the result."""
+
 NATURAL_EXPERIMENTS: tuple[Method, ...] = (
     Method(
         design=regression_discontinuity.RegressionDiscontinuity,
@@ -42,16 +45,16 @@ NATURAL_EXPERIMENTS: tuple[Method, ...] = (
         checks=(
             cutoff_uptake.who_received,
             cutoff_uptake.moved_the_other_way,
-            *map(cutoff_rows.after, SORTED_BEFORE),
+            *map(both_stages.after, SORTED_BEFORE),
             cutoff_placebo.donut_curve,
             cutoff_heaping.heaps_within,
             cutoff_heaping.without_heaps,
-            cutoff_rows.after(cutoff_heaping.heapers),
-            cutoff_rows.after(cutoff_alike.covariates),
+            both_stages.after(cutoff_heaping.heapers),
+            both_stages.after(cutoff_alike.covariates),
             cutoff_alike.placebo_outcomes,
             cutoff_alike.without_covariates,
             cutoff_intervals.hidden_bias,
-            cutoff_rows.after(cutoff_local.competing_changes),
+            both_stages.after(cutoff_local.competing_changes),
             cutoff_placebo.placebo_cutoffs,
             cutoff_choices.bandwidths,
             cutoff_choices.orders_and_kernels,
@@ -103,18 +106,18 @@ NATURAL_EXPERIMENTS: tuple[Method, ...] = (
         blind=instrumental_variables.blind,
         assumptions=instrumental_variables.ASSUMPTIONS,
         checks=(
-            instrument_strength.after(instrument_strength.first_stage),
-            instrument_strength.after(instrument_strength.uptake_by_instrument),
-            instrument_strength.after(instrument_exclusion.argument_given),
+            of_first_stage(instrument_strength.first_stage),
+            of_first_stage(instrument_strength.uptake_by_instrument),
+            of_first_stage(instrument_exclusion.argument_given),
             instrument_exclusion.direct_effect,
             instrument_exclusion.instruments_agree,
             instrument_balance.negative_controls,
-            instrument_strength.after(instrument_balance.balance_by_instrument),
-            instrument_strength.after(instrument_people.same_direction),
+            of_first_stage(instrument_balance.balance_by_instrument),
+            of_first_stage(instrument_people.same_direction),
             instrument_people.inequalities,
             instrument_people.moved_whom,
-            instrument_strength.after(instrument_people.complier_profile),
-            instrument_strength.after(instrument_strength.size_of_study),
+            of_first_stage(instrument_people.complier_profile),
+            of_first_stage(instrument_strength.size_of_study),
             instrument_strength.precision,
             instrument_intervals.intervals_side_by_side,
             instrument_intervals.estimators_side_by_side,
@@ -160,7 +163,7 @@ NATURAL_EXPERIMENTS: tuple[Method, ...] = (
             change_checks.what_it_is_for,
             change_checks.regression_to_the_mean,
             change_checks.change_by_value_before,
-            change_checks.after(change_checks.secular_trend),
+            both_stages.after(change_checks.secular_trend),
             change_checks.lost_people,
             change_checks.shared_places,
         ),

@@ -6,6 +6,7 @@ from functools import partial
 
 from qieval.catalogue.entry import Method
 from qieval.diagnostics import (
+    both_stages,
     series_change_point,
     series_dates,
     series_errors_compared,
@@ -14,7 +15,6 @@ from qieval.diagnostics import (
     series_periods,
     series_power,
     series_residuals,
-    series_rows,
     series_spread,
 )
 from qieval.methods import interrupted_time_series
@@ -29,10 +29,10 @@ SERIES: tuple[Method, ...] = (
         blind=interrupted_time_series.blind,
         assumptions=interrupted_time_series.ASSUMPTIONS,
         checks=(
-            series_rows.after(series_periods.enough_periods),
+            both_stages.after(series_periods.enough_periods),
             series_periods.too_early,
             series_periods.recent_data,
-            series_rows.after(series_form.linear_trend),
+            both_stages.after(series_form.linear_trend),
             series_form.other_forms,
             series_form.other_timing,
             series_change_point.change_point_search,

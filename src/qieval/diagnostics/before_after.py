@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,6 @@ MUCH_LOST = 0.05
 GROUPS = 4
 FEWEST_IN_GROUP = 10
 """Means of fewer people than this are not shown, since they would describe persons."""
-
-
-def after(check: Callable[[Any, Paired], Check]) -> Callable[[Study], Check]:
-    """A check of the values before as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.panel)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
 
 
 def regression_to_the_mean(study: Study) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -39,16 +38,6 @@ FEWEST_FITTED = 4
 MOST_DATES = 6
 LEFT_OUT = (1, 5, 10, 25)
 APART = "not all totals could be matched"
-
-
-def after(check: Callable[[Any, Calibrated], Check]) -> Callable[[Study], Check]:
-    """A check of the weights as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.panel)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
 
 
 def balance(design: Any, made: Calibrated) -> Check:

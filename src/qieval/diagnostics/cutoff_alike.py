@@ -28,7 +28,7 @@ from qieval.diagnostics.cutoff_rows import (
     stated,
     tabled,
 )
-from qieval.discontinuous import Discontinuous, fit_anyway, local_of, narrowest
+from qieval.discontinuous.local import Discontinuous, fit_anyway, local_of, narrowest
 from qieval.errors import EstimationError
 from qieval.numerics.discontinuity import Local, Scored, discontinuity_many
 from qieval.progress import progress

@@ -22,7 +22,7 @@ from qieval.diagnostics.cutoff_rows import (
     stated,
     tabled,
 )
-from qieval.discontinuous import fit, fit_anyway
+from qieval.discontinuous.local import fit, fit_anyway
 from qieval.progress import progress
 from qieval.result import Study
 from qieval.text import number

@@ -9,7 +9,7 @@ import pandas as pd
 
 from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import FEWEST_DESCRIBED, SORTING, counted, holm, small_p, uncounted
-from qieval.discontinuous import MASS, Discontinuous
+from qieval.discontinuous.local import MASS, Discontinuous
 from qieval.numerics.density_jump import DensityChoices, DensityJump, binomial_windows, density_jump
 from qieval.numerics.local_randomisation_windows import binomial_p_value
 from qieval.text import number

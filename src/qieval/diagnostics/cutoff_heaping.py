@@ -30,7 +30,7 @@ from qieval.diagnostics.cutoff_rows import (
     tabled,
     uncounted,
 )
-from qieval.discontinuous import Discontinuous, fit_anyway
+from qieval.discontinuous.local import Discontinuous, fit_anyway
 from qieval.numerics.heaping import Heaping, heapers_differ, heaping
 from qieval.numerics.heaping_cells import multiples
 from qieval.result import Study

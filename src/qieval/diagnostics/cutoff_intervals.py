@@ -26,7 +26,7 @@ from qieval.diagnostics.cutoff_rows import (
     tabled,
     way_row,
 )
-from qieval.discontinuous_ways import (
+from qieval.discontinuous.ways import (
     Way,
     anderson_rubin_way,
     honest_options,

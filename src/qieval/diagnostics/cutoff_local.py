@@ -28,7 +28,7 @@ from qieval.diagnostics.cutoff_rows import (
     stated,
     tabled,
 )
-from qieval.discontinuous import Discontinuous, fit_anyway
+from qieval.discontinuous.local import Discontinuous, fit_anyway
 from qieval.numerics.several_cutoffs import several_cutoffs
 from qieval.progress import progress
 from qieval.result import NO_FIGURES, Study

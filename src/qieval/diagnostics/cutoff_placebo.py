@@ -28,7 +28,7 @@ from qieval.diagnostics.cutoff_rows import (
     stated,
     tabled,
 )
-from qieval.discontinuous import Discontinuous, fit, fit_anyway
+from qieval.discontinuous.local import Discontinuous, fit, fit_anyway
 from qieval.progress import progress
 from qieval.result import Study
 from qieval.text import listed, number

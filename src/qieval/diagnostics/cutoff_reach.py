@@ -9,7 +9,7 @@ import pandas as pd
 
 from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import ENOUGH, FEWEST_DESCRIBED, counted, fitted
-from qieval.discontinuous import Discontinuous
+from qieval.discontinuous.local import Discontinuous
 from qieval.numerics.discontinuity import Discontinuity
 from qieval.numerics.discontinuity_adjust import ratio_gradient
 from qieval.numerics.discontinuity_power import (

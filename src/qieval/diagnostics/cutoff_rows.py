@@ -10,8 +10,8 @@ import pandas as pd
 import scipy
 
 from qieval.check import Check, Verdict
-from qieval.discontinuous import Discontinuous
-from qieval.discontinuous_ways import Fitted, Way
+from qieval.discontinuous.local import Discontinuous
+from qieval.discontinuous.ways import Fitted, Way
 from qieval.errors import EstimationError
 from qieval.numerics.discontinuity import Discontinuity, Estimates
 from qieval.result import NO_FIGURES, Study
@@ -45,16 +45,6 @@ def uncounted(name: str, assumption: str) -> Check:
     """The answer of a check that counts rows where rows carry weights, so stand for other numbers."""
     text = "Rows carry weights, and this check counts rows, so it was not made."
     return Check(name=name, assumption=assumption, verdict="information", text=text)
-
-
-def after(check: Callable[[Any, Discontinuous], Check]) -> Callable[[Study], Check]:
-    """A check that needs no outcome as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.panel)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
 
 
 def fitted(study: Study) -> Fitted:

@@ -9,7 +9,7 @@ import scipy
 
 from qieval.check import Check, Verdict
 from qieval.diagnostics.cutoff_rows import RULE, Row, fitted, jump_words, row_of, said, tabled
-from qieval.discontinuous import Discontinuous, fit_anyway
+from qieval.discontinuous.local import Discontinuous, fit_anyway
 from qieval.errors import EstimationError
 from qieval.numerics.discontinuity import Discontinuity
 from qieval.progress import progress

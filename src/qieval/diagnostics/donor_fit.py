@@ -12,7 +12,6 @@ import pandas as pd
 from qieval.check import Check
 from qieval.numerics.short_series import naive_rmspe, simulated_bias
 from qieval.numerics.simplex import is_inside_hull
-from qieval.result import Study
 from qieval.shapes import Panel
 from qieval.synthetic import Fitted, Problem, Synthetic
 from qieval.text import listed, number, plural
@@ -29,16 +28,6 @@ LARGE_BIAS = 2.0
 """Where simulated gaps after the start are that many times those before it, the fit follows noise."""
 
 OnFit = Callable[[Any, Synthetic], Check]
-
-
-def after(check: OnFit) -> Callable[[Study], Check]:
-    """A check of the fit as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.panel)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
 
 
 def on_panel(check: Callable[[Any, Panel], Check]) -> Callable[[Any, Synthetic], Check]:

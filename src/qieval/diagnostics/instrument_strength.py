@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,10 @@ SHARED_VALUES = 0.05
 """With fewer different values than this share of the rows, rows share the instrument like a place."""
 
 
-def after(check: Callable[[Any, FirstStage], Check]) -> Callable[[Study], Check]:
-    """A check of the first stage as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.result.kernel.first)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
+def of_result(study: Study) -> FirstStage:
+    """The first stage of a result."""
+    first: FirstStage = study.result.kernel.first
+    return first
 
 
 def first_stage(design: Any, first: FirstStage) -> Check:

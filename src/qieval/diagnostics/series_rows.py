@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qieval.check import Check
 from qieval.errors import QievalError
 from qieval.interrupted import FittedSeries, Interrupted
 from qieval.progress import progress
@@ -32,16 +31,6 @@ FEWEST_BEFORE = 3
 """Fewer periods on a side of a date carry no trend."""
 
 Changes = Mapping[str, Any]
-
-
-def after(check: Callable[[Any, Interrupted], Check]) -> Callable[[Study], Check]:
-    """A check of the time before the start as a check of the result."""
-
-    def made(study: Study) -> Check:
-        return check(study.design, study.panel)
-
-    made.__name__, made.__doc__ = check.__name__, check.__doc__
-    return made
 
 
 def fitted(study: Study) -> FittedSeries:

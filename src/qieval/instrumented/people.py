@@ -61,23 +61,17 @@ class Instrumented:
     @property
     def y(self) -> np.ndarray:
         """The outcome (n,), per person-time where that is known."""
-        held, time = self.data.outcome, self.data.person_time
-        return held if time is None else held / time
+        return self.data.rate
 
     @property
     def weights(self) -> np.ndarray | None:
         """The weight of each row in regressions (n,), times its person-time for rates; None: all the same."""
-        time, weights = self.data.person_time, self.data.weights
-        if time is None:
-            return weights
-        return time if weights is None else weights * time
+        return self.data.row_weights
 
     @property
     def kind(self) -> str:
         """Whether the outcome is a mean, a risk (0 and 1) or a rate."""
-        if self.data.person_time is not None:
-            return "rate"
-        return "risk" if np.isin(self.data.outcome, (0.0, 1.0)).all() else "mean"
+        return self.data.kind
 
 
 def read(design: Any, frame: pd.DataFrame, *, blind: bool = False) -> Instrumented:

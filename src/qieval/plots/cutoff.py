@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from qieval.discontinuous_ways import Fitted, Way
+from qieval.discontinuous.ways import Fitted, Way
 from qieval.numerics.binned import BinChoices, binned
 from qieval.plots import theme
 from qieval.plots.cutoff_around import TREATED, Around, around_of, axis, by_side, position, scales

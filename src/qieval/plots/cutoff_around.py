@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.discontinuous import DAY, Discontinuous
-from qieval.discontinuous_ways import Fitted
+from qieval.discontinuous.local import DAY, Discontinuous
+from qieval.discontinuous.ways import Fitted
 from qieval.plots import theme
 from qieval.result import Result
 

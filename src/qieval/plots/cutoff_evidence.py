@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from qieval.check import Check
-from qieval.discontinuous import fit
-from qieval.discontinuous_ways import Fitted
+from qieval.discontinuous.local import fit
+from qieval.discontinuous.ways import Fitted
 from qieval.errors import EstimationError
 from qieval.plots import theme
 from qieval.result import Result

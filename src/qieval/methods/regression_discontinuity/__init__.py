@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from qieval.discontinuous_read import read as parse
+from qieval.discontinuous.read import read as parse
 from qieval.methods.regression_discontinuity.assumptions import ASSUMPTIONS
 from qieval.methods.regression_discontinuity.design import RegressionDiscontinuity
 from qieval.methods.regression_discontinuity.effect import estimate

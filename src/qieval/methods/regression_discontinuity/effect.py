@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.discontinuous import Discontinuous, clusters_apart, fit_anyway, has_few_values
-from qieval.discontinuous_read import read
-from qieval.discontinuous_ways import (
+from qieval.discontinuous.local import Discontinuous, clusters_apart, fit_anyway, has_few_values
+from qieval.discontinuous.read import read
+from qieval.discontinuous.ways import (
     Fitted,
     Way,
     anderson_rubin_way,

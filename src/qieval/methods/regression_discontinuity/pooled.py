@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qieval.discontinuous import Discontinuous, fit
+from qieval.discontinuous.local import Discontinuous, fit
 from qieval.errors import EstimationError
 from qieval.methods.regression_discontinuity.design import RegressionDiscontinuity
 from qieval.progress import progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from qieval.discontinuous import Discontinuous
+from qieval.discontinuous.local import Discontinuous
 from qieval.errors import EstimationError
 from qieval.methods.regression_discontinuity.design import RegressionDiscontinuity
 from qieval.numerics.discontinuity import Discontinuity

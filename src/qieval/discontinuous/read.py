@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qieval.columns import numbers
-from qieval.discontinuous import DAY, Discontinuous
+from qieval.discontinuous.local import DAY, Discontinuous
 from qieval.errors import DataError
 from qieval.row_data import RowData, read_rows
 from qieval.text import listed, number, plural

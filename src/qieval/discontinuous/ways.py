@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import scipy
 
-from qieval.discontinuous import Discontinuous, has_few_values
+from qieval.discontinuous.local import Discontinuous, has_few_values
 from qieval.errors import EstimationError
 from qieval.numerics.contrasts import Contrast
 from qieval.numerics.discontinuity import Discontinuity
