@@ -165,3 +165,11 @@ def test_checks_by_name_and_unknown_name(calm):
     found = checks(calm)
     with pytest.raises(KeyError, match="there is no check 'parallel'"):
         found["parallel"]
+
+
+def test_a_share_of_few_people_does_not_count_them():
+    from qieval.diagnostics.similar_people import _part
+
+    assert _part(0.001, 833) == "Few (under ten)"
+    assert _part(0.05, 833) == "5.0%"
+    assert _part(0.0, 833) == "None"

@@ -1,6 +1,7 @@
 """Instrumental variables by hand, by brute force, in words, and what the checks say about good and bad
 instruments."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -389,3 +390,18 @@ def test_clusters_that_hold_one_value_of_the_instrument_each_are_refused():
     data["ward"] = np.repeat(np.arange(8), 100)
     with pytest.raises(qe.EstimationError, match="do not differ in"):
         qe.estimate(stated(cluster="ward", covariates=()), data)
+
+
+def test_rare_levels_and_tiny_subgroups_cannot_be_counted_from_a_report():
+    site = np.where(DATA.index < 4, "tiny", np.where(DATA.index % 2, "north", "south"))
+    data = DATA.assign(site=site)
+    design = stated(covariates=("age", "site"), subgroups=("site",))
+    result = qe.estimate(design, data)
+    checks = qe.diagnose(result, data)
+    assert "site: tiny" not in checks["compliers"].table["characteristic"].tolist()
+    assert "tiny" not in checks["compliers"].text
+    split = checks["first stage in subgroups"].table.set_index("label")
+    assert int(split.loc["site: tiny", "people"]) == 4
+    shown = re.sub(r"\(data:[^)]*\)", "", qe.report(result, checks).markdown)
+    others = [int(split.loc[f"site: {name}", "people"]) for name in ("north", "south")]
+    assert not any(f"{count:,}" in shown for count in others)

@@ -166,7 +166,9 @@ def _radii(study: Study) -> list[float]:
     width = float(held.fit.h.min())
     distances = np.unique(np.abs(held.made.s[held.made.kept]))
     near = distances[distances < width]
-    if len(near) < 10 * FEW_HOLES:
+    people = int((np.abs(held.made.s[held.made.kept]) < width).sum())
+    shared = study.design.units_are != "people" or people >= FEWEST_DESCRIBED * len(near)
+    if shared and len(near) < 10 * FEW_HOLES:
         return [float(each) for each in near[near > 0][:FEW_HOLES]]
     return [share * width for share in RADII]
 

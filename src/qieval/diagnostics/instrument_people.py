@@ -57,7 +57,7 @@ def complier_profile(design: Any, first: FirstStage) -> Check:
     table = None
     if made.data.x_names and found.share.value * len(made) >= FEWEST_DESCRIBED:
         table = _profile(first, found)
-        text += " " + _most_different(table)
+        text += f" {_most_different(table)}" if len(table) else ""
     return Check(name=NAME, assumption=COMPLIERS, verdict="information", text=text, table=table)
 
 
@@ -81,6 +81,7 @@ def _share(value: float) -> str:
 def _profile(first: FirstStage, found: Compliers) -> pd.DataFrame:
     """Means of everybody and of compliers, and their difference in standard deviations."""
     made = first.made
+    shown = ~_rare(made.profile, found)
     return pd.DataFrame(
         {
             "characteristic": made.data.x_names,
@@ -89,7 +90,17 @@ def _profile(first: FirstStage, found: Compliers) -> pd.DataFrame:
             "difference_in_sd": found.difference.value / made.profile.std(axis=0),
             "ratio": found.ratio.value,
         }
-    )
+    )[shown]
+
+
+def _rare(profile: np.ndarray, found: Compliers) -> np.ndarray:
+    """Characteristics (q,) of fewer than ten people, or lacking in fewer, whose means would count them."""
+    yes_no = np.isin(profile, (0.0, 1.0)).all(axis=0)
+    moved = found.share.value * len(profile)
+    counts = np.array([profile.sum(axis=0), moved * found.complier.value])
+    totals = np.array([[len(profile)], [moved]])
+    few = (np.minimum(counts, totals - counts) < FEWEST_DESCRIBED).any(axis=0)
+    return np.asarray(yes_no & few)
 
 
 def _most_different(table: pd.DataFrame) -> str:
@@ -209,7 +220,7 @@ def _rows(levels: list[str], found: GroupStages, design: Any) -> list[dict[str, 
             "conf_high": float(found.slope[j] + half * found.std_error[j]),
         }
         for j, level in enumerate(levels)
-        if np.isfinite(found.slope[j])
+        if found.n[j]
     ]
 
 

@@ -121,6 +121,13 @@ def _size(row: Any) -> str:
     return number(abs(float(row.standardised_difference)), 2)
 
 
+def _part(share: float, people: int) -> str:
+    """A share in words that does not count fewer than ten people."""
+    if 0 < share * people < FEWEST_DESCRIBED:
+        return "Few (under ten)"
+    return f"{share:.1%}" if share else "None"
+
+
 def overlap(compared: Compared) -> Check:
     """Whether there are similar people in both groups, by the propensity score."""
     name, assumption = "overlap", "overlap"
@@ -132,7 +139,8 @@ def overlap(compared: Compared) -> Check:
     share = equipoise(preference_score(np.clip(probability, 1e-12, 1 - 1e-12), treated.mean()), treated)
     outside = support.outside_treated / max(treated.sum(), 1)
     text = (
-        f"{outside:.1%} of the treated have a score beyond the range of the comparison group."
+        f"{_part(outside, int(treated.sum()))} of the treated have a score beyond the range of the comparison"
+        " group."
         f" {share.treated:.0%} of the treated and {share.control:.0%} of the comparison group lie in"
         " equipoise (preference score 0.3 to 0.7). The score tells the groups apart with a C-statistic of"
         f" {number(c_statistic(probability, treated))} before and"

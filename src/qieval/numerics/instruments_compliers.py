@@ -11,6 +11,7 @@ added to an outcome (Sloczynski, Uysal and Wooldridge 2022).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -122,6 +123,20 @@ class _Arms:
         return _Number(centre, own + self.fit.influence(by_beta.T))
 
 
+def _several(sampling: Sampling, used: Mask, number: _Number) -> Estimates:
+    """Numbers with their standard errors."""
+    if not number.value.size:
+        return Estimates(number.value, number.value)
+    variance = np.diag(crossproduct(number.influence, sampling.clusters, used, adjust=True))
+    return Estimates(number.value, np.sqrt(variance))
+
+
+def _one(sampling: Sampling, used: Mask, number: _Number) -> Estimate:
+    """A single number with its standard error."""
+    found = _several(sampling, used, number)
+    return Estimate(float(found.value[0]), float(found.std_error[0]))
+
+
 def compliers(
     x: Floats,
     z: Floats,
@@ -165,16 +180,7 @@ def compliers(
     without = arms.mean((1 - treated) * outcome, False) - arms.mean((1 - treated) * outcome, True)
     y1, y0 = with_treatment / share, without / share
 
-    def several(number: _Number) -> Estimates:
-        if not number.value.size:
-            return Estimates(number.value, number.value)
-        variance = np.diag(crossproduct(number.influence, sampling.clusters, used, adjust=True))
-        return Estimates(number.value, np.sqrt(variance))
-
-    def one(number: _Number) -> Estimate:
-        found = several(number)
-        return Estimate(float(found.value[0]), float(found.std_error[0]))
-
+    several, one = partial(_several, sampling, used), partial(_one, sampling, used)
     return Compliers(
         share=one(share),
         share_always=one(always),

@@ -11,6 +11,7 @@ import pandas as pd
 from qieval.errors import EstimationError
 from qieval.methods.before_after.design import BeforeAfter
 from qieval.methods.before_after.expected import expected_change
+from qieval.methods.rows import row_of
 from qieval.methods.words import amount, between
 from qieval.numerics.contrasts import Contrast, Precision, all_contrasts, difference
 from qieval.numerics.means import Means, covariance, n_clusters
@@ -36,13 +37,13 @@ def estimate(design: BeforeAfter, frame: pd.DataFrame, *, brief: bool = False) -
     precision = Precision(df=groups - 1.0, level=design.level)
     kind: Any = pairs.kind
     contrasts = _in_order(design, all_contrasts(means, matrix, kind, precision))
-    rows = [_row(item) for item in contrasts]
+    rows = [row_of(item, item.name.replace("difference", "change")) for item in contrasts]
     if design.expected_change:
         known = replace(means, mean1=means.mean1 - design.expected_change)
-        rows.append(_row(difference(known, matrix, precision, "change beyond the expected trend")))
+        rows.append(row_of(difference(known, matrix, precision, "change beyond the expected trend")))
     expected = expected_change(design, pairs)
     if expected is not None:
-        rows += [_row(item) for item in expected.rows(means, matrix, precision)]
+        rows += map(row_of, expected.rows(means, matrix, precision))
     label = "paired" if pairs.cluster is None else f"paired, clustered by '{design.cluster}'"
     return Result(
         design=design,
@@ -96,18 +97,6 @@ def _in_order(design: BeforeAfter, contrasts: tuple[Contrast, ...]) -> list[Cont
     kept = [item for item in contrasts if item.name.endswith("difference") or item.name.endswith("ratio")]
     kept = [item for item in kept if item.name != "odds ratio"]
     return sorted(kept, key=lambda item: not item.name.endswith(design.effect))
-
-
-def _row(item: Contrast) -> dict[str, Any]:
-    return {
-        "term": item.name.replace("difference", "change"),
-        "at": np.nan,
-        "estimate": item.estimate,
-        "std_error": item.std_error,
-        "conf_low": item.low,
-        "conf_high": item.high,
-        "p_value": item.p_value,
-    }
 
 
 def _facts(design: BeforeAfter, pairs: Paired, means: Means, label: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from qieval.methods.comparison.subgroups import (
     subgroup_effects,
     worst_differences,
 )
+from qieval.methods.rows import row_of
+from qieval.methods.words import amount, between
 from qieval.numerics.contrasts import Contrast
 from qieval.numerics.pairs import effective_size
 from qieval.result import Result
@@ -62,7 +64,7 @@ def concluded(design: Any, cohort: Cohort, found: Assignment, made: Effect, fram
     return Result(
         design=design,
         headline=_headline(design, found, made, ordered[0]),
-        estimates=pd.DataFrame([_row(item) for item in ordered]),
+        estimates=pd.DataFrame([row_of(item) for item in ordered]),
         facts=pd.Series(facts, dtype=object),
         weights=_weights(cohort, found, frame),
         notes=(
@@ -116,18 +118,6 @@ def _other_effect(design: Any, shown: Contrast) -> list[str]:
         f"effect: no {design.effect} is made for this outcome, so the {shown.name} is given. Ratios are for"
         " risks and rates (odds ratios for risks only)."
     ]
-
-
-def _row(item: Contrast) -> dict[str, Any]:
-    return {
-        "term": item.name,
-        "at": np.nan,
-        "estimate": item.estimate,
-        "std_error": item.std_error,
-        "conf_low": item.low,
-        "conf_high": item.high,
-        "p_value": item.p_value,
-    }
 
 
 def _facts(design: Any, cohort: Cohort, found: Assignment, weights: np.ndarray) -> dict[str, Any]:
@@ -196,7 +186,8 @@ def _headline(design: Any, found: Assignment, made: Effect, item: Contrast) -> s
     if item.scale == "log":
         size = f"{item.name} {number(item.estimate)} ({design.level:.0%} interval {_range(item)})"
     else:
-        size = f"{_amount(item.estimate, percent)} ({design.level:.0%} interval {_interval(item, percent)})"
+        ends = between(item.low, item.high, percent)
+        size = f"{amount(item.estimate, percent)} ({design.level:.0%} interval {ends})"
     return f"In {whom}, {quantity}: {size}. {levels}"
 
 
@@ -206,16 +197,3 @@ def _level(value: float, percent: bool) -> str:
 
 def _range(item: Contrast) -> str:
     return f"{number(item.low)} to {number(item.high)}"
-
-
-def _amount(value: float, percent: bool) -> str:
-    if not np.isfinite(value):
-        return "not available"
-    if value == 0:
-        return "no difference"
-    size = f"{number(abs(100 * value))} percentage points" if percent else number(abs(value))
-    return f"{size} {'higher' if value > 0 else 'lower'}"
-
-
-def _interval(item: Contrast, percent: bool) -> str:
-    return f"{_amount(item.low, percent)} to {_amount(item.high, percent)}"

@@ -14,6 +14,7 @@ from qieval.instrumented.intervals import LEAST_SQUARES, WALD, Point, chosen, po
 from qieval.methods.instrumental_variables.design import EXCLUSION, InstrumentalVariables
 from qieval.methods.instrumental_variables.inclusion import included
 from qieval.methods.instrumental_variables.sentences import facts_of, headline_of, notes_of
+from qieval.methods.rows import row_of
 from qieval.numerics.contrasts import Contrast
 from qieval.numerics.instruments_sets import ConfidenceSet
 from qieval.result import Result
@@ -30,7 +31,7 @@ def estimate(design: InstrumentalVariables, frame: pd.DataFrame, *, brief: bool 
     made = read(design, frame)
     first = fitted_first_stage(design, made)
     fitted, contrasts = _fitted(design, first)
-    rows = [_headline_row(fitted), *map(_contrast_row, contrasts[1:])]
+    rows = [_headline_row(fitted), *map(row_of, contrasts[1:])]
     if not brief:
         rows += _by_instrument(first, design.level)
         rows += [] if fitted.inclusion is not None else [_way_row(fitted, way) for way in fitted.ways]
@@ -107,10 +108,6 @@ def _way_row(fitted: Fitted, way: Way) -> dict[str, Any]:
     kind = "conditional likelihood ratio test" if way.kind.endswith("ratio") else way.kind
     shown = Point(fitted.estimate, fitted.std_error)
     return _row(f"{fitted.term}, {kind}", shown, (way.held.low, way.held.high), way.p_value)
-
-
-def _contrast_row(item: Contrast) -> dict[str, Any]:
-    return _row(item.name, Point(item.estimate, item.std_error), (item.low, item.high), item.p_value)
 
 
 def _by_instrument(first: FirstStage, level: float) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from qieval.errors import EstimationError
 from qieval.methods.regression_discontinuity.design import RegressionDiscontinuity
 from qieval.methods.regression_discontinuity.pooled import at_each_cutoff
 from qieval.methods.regression_discontinuity.refusals import refuse
+from qieval.methods.rows import row_of
 from qieval.methods.words import amount, between
 from qieval.numerics.contrasts import Contrast, Precision, all_contrasts
 from qieval.numerics.discontinuity import METHODS, Discontinuity, Estimates
@@ -41,7 +42,7 @@ def estimate(design: RegressionDiscontinuity, frame: pd.DataFrame, *, brief: boo
     way, notes = _headline_way(design, made, found, contrasts[0])
     name = contrasts[0].name
     rows = [_way_row(way, _as_difference(name))] if way.kind != "robust" else []
-    rows += [_row(item) for item in contrasts]
+    rows += [row_of(item) for item in contrasts]
     rows += _three(found, made, name, bool(design.derivative))
     rows += at_each_cutoff(design, made, name) if len(made.cutoffs) > 1 and not brief else []
     return Result(
@@ -163,29 +164,17 @@ def _three(found: Discontinuity, made: Discontinuous, shown: str, kinked: bool) 
     """Conventional, bias-corrected and robust rows, and in fuzzy designs the jumps they are made of."""
     name = _as_difference(shown)
     sign = 1 if found.uptake is not None else made.turn
-    rows = [_row(_contrast(found, sign, at, f"{name}, {way}")) for at, way in enumerate(METHODS)]
+    rows = [row_of(_contrast(found, sign, at, f"{name}, {way}")) for at, way in enumerate(METHODS)]
     if found.uptake is not None:
         changes = "change of slope of" if kinked else "jump of"
-        rows.append(_row(_contrast(found.outcome, made.turn, 2, f"{changes} the outcome")))
-        rows.append(_row(_contrast(found.uptake, made.turn, 2, f"{changes} what was received")))
+        rows.append(row_of(_contrast(found.outcome, made.turn, 2, f"{changes} the outcome")))
+        rows.append(row_of(_contrast(found.uptake, made.turn, 2, f"{changes} what was received")))
     return rows
 
 
 def _as_difference(name: str) -> str:
     """The name of the difference that goes with a ratio: what lines, honest intervals and lots estimate."""
     return name.replace("ratio", "difference").removeprefix("odds ")
-
-
-def _row(item: Contrast) -> dict[str, Any]:
-    return {
-        "term": item.name,
-        "at": np.nan,
-        "estimate": item.estimate,
-        "std_error": item.std_error,
-        "conf_low": item.low,
-        "conf_high": item.high,
-        "p_value": item.p_value,
-    }
 
 
 def _way_row(way: Way, name: str) -> dict[str, Any]:
