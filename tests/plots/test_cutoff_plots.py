@@ -15,7 +15,7 @@ from qieval.diagnostics import (
     cutoff_placebo,
     cutoff_reach,
 )
-from qieval.diagnostics.cutoff_rows import after
+from qieval.diagnostics.both_stages import after
 from qieval.methods.regression_discontinuity import estimate, parse
 from qieval.plots import cutoff
 from qieval.plots.cutoff_around import OTHER, TREATED
