@@ -34,6 +34,7 @@ from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.micro_synthetic_control import MicroSyntheticControl
 from qieval.methods.regression_adjustment import RegressionAdjustment
 from qieval.methods.regression_discontinuity import RegressionDiscontinuity
+from qieval.methods.staggered_adoption import StaggeredAdoption
 from qieval.methods.synthetic_control import SyntheticControl
 from qieval.methods.synthetic_did import SyntheticDifferenceInDifferences
 from qieval.methods.weighting import Weighting
@@ -43,6 +44,7 @@ from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
+from qieval.rollout_design import RolloutDesign
 from qieval.row_design import RowDesign
 from qieval.series_design import SeriesDesign
 from qieval.series_tuning import SeriesTrial, SeriesTuning
@@ -88,12 +90,14 @@ __all__ = [
     "RegressionDiscontinuity",
     "Report",
     "Result",
+    "RolloutDesign",
     "RowDesign",
     "RunChart",
     "SeriesDesign",
     "SeriesTrial",
     "SeriesTuning",
     "SideBySide",
+    "StaggeredAdoption",
     "SyntheticControl",
     "SyntheticDifferenceInDifferences",
     "Trial",

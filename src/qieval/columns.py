@@ -103,7 +103,7 @@ def treated_rows(
         issues.append(
             f"treated: '{design.treated}' changes over time within {plural(mixed, 'unit')}. It must say who"
             " EVER receives the intervention (1 in all rows of such a unit, also before the start); `start`"
-            " says from when. If units start at different times, evaluate one wave at a time."
+            " says from when. If units start at different times, use qe.StaggeredAdoption."
         )
     return treated
 

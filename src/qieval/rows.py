@@ -12,11 +12,12 @@ import pandas as pd
 from qieval.design import Design, PanelDesign
 from qieval.errors import DataError, nearest
 from qieval.periods import Periods, read_periods
+from qieval.rollout_design import RolloutDesign
 from qieval.series_design import SeriesDesign
 from qieval.text import Count, Counted, listed, plural
 
 POSITION = "__qieval_position__"
-Timed = PanelDesign | SeriesDesign
+Timed = PanelDesign | SeriesDesign | RolloutDesign
 """Designs with a time column."""
 
 
@@ -98,7 +99,7 @@ def complete_rows(
     counted: what `loss` counts by, where that is not the design.
     """
     used = [name for name in design.required_columns() if not (blind and name in design.outcome_columns())]
-    frame = frame[list(design.used_columns())].assign(**{POSITION: np.arange(len(frame))})
+    frame = _without_copying(frame, design.used_columns())
     empty = {str(name): int(count) for name, count in frame[used].isna().sum().items() if count}
     if not empty:
         return frame
@@ -118,6 +119,13 @@ def complete_rows(
             f"data: no row is complete in all used columns; missing values in {said}. Use fewer columns."
         )
     return kept
+
+
+def _without_copying(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """Some columns and the position of each row; the columns share the memory of the frame."""
+    held: dict[str, Any] = {name: frame[name] for name in names}
+    held[POSITION] = pd.Series(np.arange(len(frame)), index=frame.index)
+    return pd.DataFrame(held, index=frame.index, copy=False)
 
 
 def _role(design: Design, name: str) -> str:

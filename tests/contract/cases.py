@@ -57,6 +57,46 @@ def _did() -> Case:
     )
 
 
+def _rollout() -> Case:
+    rng = np.random.default_rng(7)
+    unit, time = np.divmod(np.arange(48 * 9), 9)
+    began = np.repeat([3, 4, 6, 0], 12)[unit]
+    age = rng.normal(60, 5, 48)[unit]
+    since = time - began
+    y = 5 + rng.normal(0, 1, 48)[unit] + 0.1 * time + 0.02 * age * time / 9
+    y += np.where((began > 0) & (since >= 0), 1.0 + 0.3 * since, 0.0) + rng.normal(0, 0.5, len(unit))
+    data = pd.DataFrame({"unit": unit, "time": time + 1, "began": began + (began > 0), "y": y, "age": age})
+    data["region"] = unit % 12
+    data["miles"] = np.where(began > 0, np.nan, 3.0 + unit % 7)
+    design = qe.StaggeredAdoption(
+        outcome="y",
+        unit="unit",
+        time="time",
+        first_treated="began",
+        covariates=("age",),
+        units_are="organisations",
+        inference="analytic",
+        distance="miles",
+        expected_lag=1,
+        arguments={"no spillover": "the practices share no staff"},
+        events={"6": "a new tariff in all practices"},
+    )
+    names = {code: f"practice {(code * 17) % 53:02d}" for code in range(48)}
+    return Case(
+        design=design,
+        data=data,
+        outcome="y",
+        relabel=lambda frame: frame.assign(unit=frame["unit"].map(names)),
+        shift=lambda stated, frame: (
+            replace(stated, events={"17": "a new tariff in all practices"}),
+            frame.assign(
+                time=frame["time"] + 11, began=frame["began"].where(frame["began"] == 0, frame["began"] + 11)
+            ),
+        ),
+        closed=(data["time"] >= 4).to_numpy(),
+    )
+
+
 def _people(seed: int = 5, n: int = 240) -> pd.DataFrame:
     """People with three characteristics that lead to the service and bear on the outcome."""
     rng = np.random.default_rng(seed)
@@ -362,6 +402,7 @@ def _cutoff() -> Case:
 
 CASES: dict[str, Callable[[], Case]] = {
     "DifferenceInDifferences": _did,
+    "StaggeredAdoption": _rollout,
     "SyntheticControl": _synthetic_control,
     "SyntheticDifferenceInDifferences": lambda: _donors(qe.SyntheticDifferenceInDifferences),
     "GeneralisedSyntheticControl": lambda: _donors(

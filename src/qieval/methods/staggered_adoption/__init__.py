@@ -1,0 +1,7 @@
+"""Difference-in-differences for roll-outs: units begin at different times."""
+
+from qieval.methods.staggered_adoption.assumptions import ASSUMPTIONS
+from qieval.methods.staggered_adoption.design import StaggeredAdoption
+from qieval.methods.staggered_adoption.effect import blind, estimate, parse
+
+__all__ = ["ASSUMPTIONS", "StaggeredAdoption", "blind", "estimate", "parse"]

@@ -1,0 +1,139 @@
+"""Effects by cohort and period against units that have not begun, and their averages with influence
+functions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from qieval.methods.staggered_adoption.design import StaggeredAdoption
+from qieval.numerics.group_time import group_time
+from qieval.numerics.group_time_aggregate import Members, Window, aggregate
+from qieval.numerics.group_time_cells import Base, Controls, Estimator, GroupTime, Rules
+from qieval.numerics.group_time_rows import Rows, group_time_rows
+from qieval.numerics.group_time_variance import SmallSample, influence_covariance
+from qieval.numerics.triple_difference import triple_difference
+from qieval.rollout.effects import AGGREGATIONS, Average, Effects
+from qieval.rollout.panel import Rollout
+
+Clusters = np.ndarray | tuple[np.ndarray, np.ndarray] | None
+
+
+def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
+    """Effects by cohort and period (Callaway and Sant'Anna 2021), or triple differences."""
+    rules = Rules(
+        estimator=cast(Estimator, design.estimator),
+        control_group=cast(Controls, design.control_group),
+        base_period=cast(Base, design.base_period),
+        anticipation=design.anticipation,
+    )
+    if crossed(design, rollout):
+        used, cells, members, clusters = _sampled(design, rollout, rules)
+    else:
+        used, cells, members, clusters = _followed(design, rollout, rules)
+    averages = {kind: _average(cells, members, kind, clusters, design) for kind in AGGREGATIONS}
+    factor: SmallSample = "clusters" if design.small_sample == "clusters" else "none"
+    cell_covariance = influence_covariance(cells.influence, clusters, factor)
+    variance = np.diag(cell_covariance.matrix)
+    return Effects(
+        cohort=cells.cohort,
+        time=cells.time,
+        estimate=cells.estimate,
+        std_error=np.sqrt(np.where(variance > 0, variance, np.nan)),
+        n_treated=cells.n_treated,
+        n_control=cells.n_control,
+        reason=cells.reason,
+        averages=averages,
+        df=np.inf,
+        clusters=cell_covariance.n_clusters or cells.n,
+        label=_label(design),
+        reference=-1 - design.anticipation if design.base_period == "universal" else None,
+        cells=cells,
+        extra={"used": used, "members": members, "clusters": clusters},
+    )
+
+
+def crossed(design: StaggeredAdoption, rollout: Rollout) -> bool:
+    """Whether rows are taken as sampled anew in each period."""
+    return rollout.began is None or (design.unbalanced == "cross-sections" and not rollout.is_grid)
+
+
+def _followed(
+    design: StaggeredAdoption, rollout: Rollout, rules: Rules
+) -> tuple[Rollout, GroupTime, Members, Clusters]:
+    used = rollout.whole() if design.unbalanced == "drop" else rollout
+    panel = used.wide()
+    weights = None if panel.weights is None else _first_weights(panel.weights)
+    if used.eligible is None:
+        cells = group_time(panel, rules)
+        first = panel.first
+    else:
+        eligible = used.of_units(used.eligible)
+        cells = triple_difference(panel, eligible, rules)
+        first = np.where(eligible, panel.first, np.inf)
+    members = Members(first=first, weights=weights, unit=None)
+    second = None if used.second is None else used.of_units(used.second)
+    return used, cells, members, _clusters(design, used.of_units(used.cluster), second)
+
+
+def _first_weights(weights: np.ndarray) -> np.ndarray:
+    """The weight of each unit for the sizes of cohorts: the first where weights change over time."""
+    return weights if weights.ndim == 1 else np.asarray(weights[:, 0])
+
+
+def _sampled(
+    design: StaggeredAdoption, rollout: Rollout, rules: Rules
+) -> tuple[Rollout, GroupTime, Members, Clusters]:
+    rows = Rows(
+        y=rollout.outcome,
+        time=rollout.times[rollout.time],
+        first=rollout.first,
+        x=rollout.x,
+        weights=rollout.weights,
+        unit=rollout.unit,
+    )
+    members = Members(first=rollout.first, weights=rollout.weights, unit=rollout.unit)
+    second = None if rollout.second is None else rollout.of_units(rollout.second)
+    return (
+        rollout,
+        group_time_rows(rows, rules),
+        members,
+        _clusters(design, rollout.of_units(rollout.cluster), second),
+    )
+
+
+def _clusters(design: Any, cluster: np.ndarray, second: np.ndarray | None) -> Clusters:
+    """Codes of clusters by unit; None where each unit is its own."""
+    if second is not None:
+        return cluster, second
+    return None if design.cluster in (None, design.unit) else cluster
+
+
+def _average(
+    cells: GroupTime, members: Members, kind: str, clusters: Clusters, design: StaggeredAdoption
+) -> Average:
+    balanced = float(design.balanced_to) if kind == "dynamic" and design.balanced_to >= 0 else None
+    found = aggregate(cells, members, kind, window=Window(balanced=balanced))  # type: ignore[arg-type]
+    influence = np.column_stack([found.overall_influence, found.influence])
+    factor: SmallSample = "clusters" if design.small_sample == "clusters" else "none"
+    covariance = influence_covariance(influence, clusters, factor).matrix
+    return Average(
+        at=found.at,
+        estimate=found.estimate,
+        covariance=covariance[1:, 1:],
+        overall=found.overall,
+        overall_error=float(np.sqrt(covariance[0, 0])) if covariance[0, 0] > 0 else np.nan,
+        influence=influence if design.inference == "multiplier bootstrap" else None,
+    )
+
+
+def _label(design: StaggeredAdoption) -> str:
+    against = "never-treated" if design.control_group == "never" else "not-yet-treated"
+    how = {
+        "doubly robust": "doubly robust",
+        "ipw": "inverse probability weighted",
+        "regression": "outcome regression",
+    }[design.estimator]
+    what = "triple differences" if design.eligible else "group-time effects"
+    return f"{what}, {how if design.covariates else 'without covariates'}, {against} units compared"

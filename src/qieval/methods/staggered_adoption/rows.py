@@ -1,0 +1,61 @@
+"""What regressions read of a roll-out: rows, covariates, clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qieval.errors import EstimationError
+from qieval.numerics.roll_out_rows import RollOutRows
+from qieval.rollout.panel import Rollout
+
+
+def used_rows(unbalanced: str, rollout: Rollout) -> Rollout:
+    """All rows, or those of units seen in every period."""
+    return rollout.whole() if unbalanced == "drop" and rollout.began is not None else rollout
+
+
+def regressors(rollout: Rollout) -> np.ndarray | None:
+    """Covariates of a regression (n, k): as they are where they change within units; those that do not, once
+    for each period but the first, because unit effects take up everything else about them."""
+    columns = []
+    for column in rollout.x.T:
+        fixed = rollout.of_units(column)[rollout.unit]
+        if rollout.began is not None and (column == fixed).all():
+            columns += [np.where(rollout.time == t, column, 0.0) for t in range(1, rollout.n_periods)]
+        else:
+            columns.append(column)
+    return np.column_stack(columns) if columns else None
+
+
+def roll_out_rows(rollout: Rollout, *, clusters: bool = True) -> RollOutRows:
+    """The rows as regressions of roll-outs read them."""
+    return RollOutRows(
+        times=rollout.times,
+        unit=rollout.unit,
+        time=rollout.time,
+        first=rollout.first,
+        y=rollout.outcome,
+        x=regressors(rollout),
+        weights=rollout.weights,
+        clusters=rollout.cluster if clusters else None,
+    )
+
+
+def treated_and_control(
+    rollout: Rollout, cohort: np.ndarray, time: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each cohort in each period, and rows not yet treated then (m,)."""
+    when = rollout.times[rollout.time]
+    place = np.searchsorted(rollout.starts, rollout.first)
+    n_starts = len(rollout.starts) + 1
+    counts = np.bincount(place * rollout.n_periods + rollout.time, minlength=n_starts * rollout.n_periods)
+    counts = counts.reshape(n_starts, rollout.n_periods)
+    control = np.bincount(rollout.time[when < rollout.first], minlength=rollout.n_periods)
+    at = np.searchsorted(rollout.times, time)
+    return counts[np.searchsorted(rollout.starts, cohort), at], control[at]
+
+
+def require(problem: str) -> None:
+    """Raise EstimationError where an estimator says why it has no estimate."""
+    if problem:
+        raise EstimationError(f"data: {problem[0].lower()}{problem[1:]}")

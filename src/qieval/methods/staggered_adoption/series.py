@@ -1,0 +1,77 @@
+"""The outcome of each cohort over time, with what it would have been without the intervention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qieval.rollout.effects import Effects
+from qieval.rollout.panel import Rollout
+
+FEWEST_SHOWN = 10
+"""The mean of fewer people could tell about one of them."""
+
+
+def observed_and_expected(design: Any, rollout: Rollout, effects: Effects) -> pd.DataFrame:
+    """Weighted means by cohort and period, and from each start on what they would have been.
+
+    Rates where there is an exposure. Cohorts of fewer than ten people are not shown.
+    """
+    weight = np.ones(len(rollout)) if rollout.weights is None else rollout.weights
+    below = weight if rollout.exposure is None else weight * rollout.exposure
+    rows, total, above = _sums(rollout, below, weight * rollout.outcome)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = above / total
+    expected = _expected(rollout, effects, mean)
+    axis = rollout.periods.axis()
+    shown = [
+        i
+        for i in range(len(rows))
+        if rows[i].any() and (design.units_are != "people" or rows[i].max() >= FEWEST_SHOWN)
+    ]
+    nothing = np.full(rollout.n_periods, np.nan)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "time": axis,
+                    "group": name,
+                    "observed": mean[i],
+                    "counterfactual": expected[i] if i < len(rollout.starts) else nothing,
+                    "conf_low": np.nan,
+                    "conf_high": np.nan,
+                }
+            )
+            for i, name in enumerate(group_names(rollout))
+            if i in shown
+        ]
+        or [pd.DataFrame(columns=["time", "group", "observed", "counterfactual", "conf_low", "conf_high"])],
+        ignore_index=True,
+    )
+
+
+def _sums(rollout: Rollout, *held: np.ndarray) -> list[np.ndarray]:
+    """Numbers of rows, and sums of what is given by row, by cohort (never last) and period."""
+    shape = (len(rollout.starts) + 1, rollout.n_periods)
+    place = np.searchsorted(rollout.starts, rollout.first)
+    cell = place * rollout.n_periods + rollout.time
+    size = shape[0] * shape[1]
+    return [np.bincount(cell, part, size).reshape(shape) for part in (None, *held)]
+
+
+def group_names(rollout: Rollout) -> list[str]:
+    """What the cohorts are called, never-treated units last."""
+    return [f"began {label}" for label in rollout.labels(rollout.starts)] + ["never began"]
+
+
+def _expected(rollout: Rollout, effects: Effects, mean: np.ndarray) -> np.ndarray:
+    """The means less (divided by, for ratios) the effects from each start on; NaN elsewhere."""
+    expected = np.full_like(mean, np.nan)
+    at = np.searchsorted(rollout.starts, effects.cohort)
+    when = np.searchsorted(rollout.times, effects.time)
+    for i, t, effect, post in zip(at, when, effects.estimate, effects.post, strict=True):
+        if post:
+            expected[i, t] = mean[i, t] / np.exp(effect) if effects.ratio else mean[i, t] - effect
+    return expected

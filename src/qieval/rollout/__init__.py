@@ -1,0 +1,2 @@
+"""Roll-outs: units that begin at different times, as arrays, and the effects that methods, checks and plots
+share."""

@@ -1,0 +1,336 @@
+"""From a frame to a roll-out. All problems are collected and raised together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qieval.columns import covariates, numbers, positive
+from qieval.errors import DataError
+from qieval.periods import Periods
+from qieval.rollout.panel import Rollout
+from qieval.rollout.starts import fixed_in_units, starts_from_treatment, starts_stated, times_of
+from qieval.rollout_design import RolloutDesign
+from qieval.rows import (
+    POSITION,
+    complete_rows,
+    in_window,
+    loss,
+    loss_notes,
+    periods_in,
+    require_columns,
+)
+from qieval.text import Count, Counted, listed, plural
+
+
+def read(design: RolloutDesign, frame: pd.DataFrame) -> Rollout:
+    """Parse a frame for a roll-out. DataError lists everything that does not fit, each problem with its
+    column.
+
+    Units without a time before their start are left out and counted; starts after the last period count as
+    never. Missing values are refused or their rows left out and counted, as the design says.
+    """
+    return _parse(design, frame, blind=False)
+
+
+def blind(design: RolloutDesign, frame: pd.DataFrame) -> Rollout:
+    """The same without reading any outcome from the earliest start on (less the anticipation).
+
+    y is NaN there, whatever the frame holds; those cells are never touched.
+    """
+    parsed = _parse(design, frame, blind=True)
+    y = np.full(len(parsed), np.nan)
+    before = parsed.times[parsed.time] < parsed.starts.min(initial=np.inf) - design.anticipation
+    issues: list[str] = []
+    seen = frame[design.outcome].iloc[parsed.row[before]]
+    y[before] = numbers(seen.infer_objects(), "outcome", design.outcome, issues)
+    if issues:
+        raise DataError(issues)
+    return replace(parsed, y=y)
+
+
+def _parse(design: RolloutDesign, frame: pd.DataFrame, *, blind: bool) -> Rollout:
+    require_columns(design, frame)
+    issues: list[str] = []
+    notes: list[str] = []
+    losses: list[dict[str, Any]] = [loss("read", "rows in the data", frame, design)]
+    rows = complete_rows(design, frame, blind, issues, losses)
+    periods = periods_in(design, rows, issues)
+    if periods is None:
+        raise DataError(issues or ["data: no row is left to read. Look at the missing values."])
+    rows, periods = in_window(design, rows, periods, issues, losses)
+    rows, periods = _without_neighbours(design, rows, periods, issues, losses)
+    if issues:
+        raise DataError(issues)
+    made = _arranged(design, rows, periods, blind, issues, notes)
+    if issues:
+        raise DataError(issues)
+    made = _with_a_before(design, made, rows, losses, notes)
+    issues += _comparable(design, made, notes)
+    if issues:
+        raise DataError(issues)
+    if gaps := made.periods.gaps():
+        notes.append(f"time: {plural(gaps, 'period')} between the first and the last have no rows at all.")
+    return replace(made, losses=pd.DataFrame(losses), notes=(*notes, *loss_notes(losses)))
+
+
+def _arranged(
+    design: RolloutDesign,
+    rows: pd.DataFrame,
+    periods: Periods,
+    blind: bool,
+    issues: list[str],
+    notes: list[str],
+) -> Rollout:
+    """The rows sorted by unit and period, as arrays."""
+    unit, units = _codes(rows[design.unit])
+    key = unit * np.int64(len(periods.labels)) + periods.code
+    code = periods.code
+    if (key[1:] < key[:-1]).any():
+        order = np.argsort(key, kind="stable")
+        rows, unit, code, key = rows.iloc[order], unit[order], code[order], key[order]
+    if design.data == "panel":
+        issues += _repeated(design, key)
+    times = times_of(periods, notes)
+    began, row_began = _starts(design, rows, replace(periods, code=code), unit, times, issues)
+    return Rollout(
+        units=units,
+        periods=replace(periods, code=code),
+        times=times,
+        unit=unit,
+        time=code,
+        began=began,
+        row_began=row_began,
+        losses=pd.DataFrame(),
+        notes=(),
+        row=rows[POSITION].to_numpy(),
+        **_columns(design, rows, unit, blind, issues),
+    )
+
+
+def _codes(column: pd.Series[Any]) -> tuple[np.ndarray, pd.Index[Any]]:
+    """Codes in sorted order and the labels; quick where whole numbers are sorted already."""
+    held = column.to_numpy()
+    if held.dtype.kind in "iu" and len(held) and (held[1:] >= held[:-1]).all():
+        new = np.empty(len(held), dtype=bool)
+        new[0], new[1:] = True, held[1:] != held[:-1]
+        return np.cumsum(new) - 1, pd.Index(held[new])
+    code, labels = pd.factorize(column, sort=True)
+    return np.asarray(code), pd.Index(labels)
+
+
+def _repeated(design: RolloutDesign, key: np.ndarray) -> list[str]:
+    same = int((key[1:] == key[:-1]).sum())
+    if not same:
+        return []
+    return [
+        f"unit, time: {plural(same, 'row')} repeat an earlier pair of '{design.unit}' and '{design.time}'."
+        " Each"
+        " unit needs one row per period: aggregate first (qe.data.panel), or choose data='repeated"
+        " cross-sections' if other people are sampled in each period."
+    ]
+
+
+def _starts(
+    design: RolloutDesign,
+    rows: pd.DataFrame,
+    periods: Periods,
+    unit: np.ndarray,
+    times: np.ndarray,
+    issues: list[str],
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """When each unit begins, or each row in repeated cross-sections, on the scale of times."""
+    n_units = int(unit[-1]) + 1 if len(unit) else 0
+    if design.treatment is not None:
+        held = numbers(rows[design.treatment], "treatment", design.treatment, issues)
+        code = starts_from_treatment(held, unit, periods.code, n_units, design.treatment, issues)
+        never = np.isinf(code)
+        return np.where(never, np.inf, times[np.where(never, 0, code).astype(int)]), None
+    assert design.first_treated is not None
+    stated = starts_stated(rows[design.first_treated], periods, times, design.first_treated, issues)
+    stated = np.where(stated > times[-1], np.inf, stated)
+    if design.data != "panel":
+        return None, stated
+    began, changing = fixed_in_units(stated, unit, n_units)
+    if changing:
+        issues.append(
+            f"first_treated: '{design.first_treated}' changes over time within {plural(changing, 'unit')}. It"
+            " must hold the unit's first period with the intervention in all its rows. If it is a 0/1"
+            " column of"
+            " when the intervention was there, name it as `treatment` instead; if units begin twice, decide"
+            " which start counts."
+        )
+    return began, None
+
+
+def _columns(
+    design: RolloutDesign, rows: pd.DataFrame, unit: np.ndarray, blind: bool, issues: list[str]
+) -> dict[str, Any]:
+    x, x_names = covariates(rows, design.covariates, "covariates", issues)
+    cluster, n_clusters = unit, int(unit[-1]) + 1 if len(unit) else 0
+    if design.cluster is not None and design.cluster != design.unit:
+        cluster, labels = pd.factorize(rows[design.cluster], sort=True)
+        n_clusters = len(labels)
+    second = pd.factorize(rows[design.second_cluster], sort=True)[0] if design.second_cluster else None
+    return {
+        "y": None if blind else numbers(rows[design.outcome], "outcome", design.outcome, issues),
+        "x": x,
+        "x_names": x_names,
+        "weights": _above_zero(design, rows, "weights", "a weight says how much a row counts", issues),
+        "exposure": _above_zero(design, rows, "exposure", "nothing can happen in no exposure", issues),
+        "eligible": _eligible(design, rows, issues),
+        "cluster": cluster,
+        "n_clusters": n_clusters,
+        "second": second,
+    }
+
+
+def _above_zero(
+    design: RolloutDesign, rows: pd.DataFrame, role: str, why: str, issues: list[str]
+) -> np.ndarray | None:
+    name = getattr(design, role)
+    if name is None:
+        return None
+    return positive(numbers(rows[name], role, name, issues), role, name, why, issues)
+
+
+def _eligible(design: RolloutDesign, rows: pd.DataFrame, issues: list[str]) -> np.ndarray | None:
+    return None if design.eligible is None else _flags(rows, "eligible", design.eligible, issues)
+
+
+def _flags(rows: pd.DataFrame, role: str, name: str, issues: list[str]) -> np.ndarray:
+    held = pd.to_numeric(rows[name], errors="coerce")
+    if not held.isin([0, 1]).all():
+        issues.append(
+            f"{role}: '{name}' must be 0 or 1, but holds other values in"
+            f" {plural(int((~held.isin([0, 1])).sum()), 'row')}. Recode it."
+        )
+    return np.asarray(held == 1)
+
+
+def _without_neighbours(
+    design: RolloutDesign,
+    rows: pd.DataFrame,
+    periods: Periods,
+    issues: list[str],
+    losses: list[dict[str, Any]],
+) -> tuple[pd.DataFrame, Periods]:
+    """The rows without comparison units that the intervention of others may have reached."""
+    gone = np.zeros(len(rows), dtype=bool)
+    reasons = []
+    if design.neighbour is not None:
+        gone |= _flags(rows, "neighbour", design.neighbour, issues)
+        reasons.append(f"'{design.neighbour}' is 1")
+    if design.distance is not None and design.exclusion:
+        held = numbers(rows[design.distance], "distance", design.distance, issues)
+        gone |= held < design.exclusion
+        reasons.append(f"nearer than {design.exclusion:g} to a unit with the intervention")
+    if issues or not gone.any():
+        return rows, periods
+    gone &= _never(design, rows, periods)
+    kept = rows[~gone]
+    losses.append(loss("neighbours", f"never-treated units, {listed(reasons)}", kept, design))
+    return kept, replace(periods, code=periods.code[~gone])
+
+
+def _never(design: RolloutDesign, rows: pd.DataFrame, periods: Periods) -> np.ndarray:
+    """Which rows are of units that never begin within the data (n,)."""
+    if design.treatment is not None:
+        on = pd.to_numeric(rows[design.treatment], errors="coerce") == 1
+        return np.asarray(~on.groupby(rows[design.unit]).transform("any"))
+    assert design.first_treated is not None
+    problems: list[str] = []
+    stated = starts_stated(
+        rows[design.first_treated], periods, times_of(periods, []), design.first_treated, problems
+    )
+    if problems:
+        raise DataError(problems)
+    return np.asarray(np.isinf(stated))
+
+
+def _with_a_before(
+    design: RolloutDesign, made: Rollout, rows: pd.DataFrame, losses: list[dict[str, Any]], notes: list[str]
+) -> Rollout:
+    """Without units that had begun before there was anything to compare with."""
+    early = made.first - design.anticipation <= made.times[0]
+    if not early.any():
+        return made
+    kept = made.where(~early)
+    counted = Count if design.units_are == "people" else int
+    losses.append(
+        {
+            "step": "always treated",
+            "reason": (
+                f"had the intervention at {made.periods.shown()[0]}, when the data begin, or earlier"
+                + (" (less the anticipation)" if design.anticipation else "")
+                + ", so there is no time before to compare with"
+            ),
+            "rows": Count(len(kept)),
+            "units": counted(len(kept.units)),
+        }
+    )
+    if before := len(np.unique(made.unit[made.first < made.times[0]])):
+        said = (
+            "first_treated: {units} units begin before the data do. If such a value stands for 'never', leave"
+            " it empty."
+        )
+        notes.append(Counted(said, units=Count(before)))
+    return kept
+
+
+def _comparable(design: RolloutDesign, made: Rollout, notes: list[str]) -> list[str]:
+    """Why nothing can be compared, in words."""
+    if made.n_periods < 2:
+        return [
+            f"time: '{design.time}' holds a single period; a change needs a time before and a time after. Add"
+            " earlier and later periods."
+        ]
+    if not len(made) or not len(made.starts):
+        return [
+            "first_treated: no unit begins after the first period of the data, so there is no change to see."
+            " Check how starts are coded (like the time column; empty for never), or add earlier periods."
+        ]
+    wants_never = getattr(design, "control_group", "never") == "never"
+    if not made.has_never and wants_never and len(made.starts) > 1:
+        return [
+            "control_group: every unit begins within the data, so nobody is never treated. Use"
+            " control_group='not yet' to compare with units that begin later."
+            + "".join(f" ({note})" for note in notes if note.startswith("first_treated"))
+        ]
+    if not made.has_never and len(made.starts) == 1:
+        return [
+            "first_treated: all units begin in the same period and none never does, so there is nobody to"
+            " compare with. Add units without the intervention, or use an interrupted time series."
+        ]
+    if design.data == "panel" and np.bincount(made.unit).max() < 2:
+        return [
+            f"unit: no unit of '{design.unit}' is observed in more than one period, so no change can be seen."
+            " Check the unit and the time columns (exact dates must be grouped into months first), or choose"
+            " data='repeated cross-sections'."
+        ]
+    return _eligible_in_every_arm(made)
+
+
+def _eligible_in_every_arm(made: Rollout) -> list[str]:
+    if made.eligible is None:
+        return []
+    changing = fixed_in_units(made.eligible, made.unit, len(made.units))[1]
+    if changing:
+        return [
+            f"eligible: it changes over time within {plural(changing, 'unit')}. Split such units in two,"
+            " one for"
+            " the eligible and one for the others."
+        ]
+    treated = np.isfinite(made.first)
+    lacking = [
+        f"{who} people or units among {where}"
+        for where, rows in (("those treated", treated), ("the comparison", ~treated))
+        for who, flag in (("eligible", True), ("ineligible", False))
+        if not (rows & (made.eligible == flag)).any()
+    ]
+    if lacking and made.has_never:
+        return [f"eligible: there are no {listed(lacking)}, and a triple difference needs all four groups."]
+    return []
