@@ -88,7 +88,8 @@ class GroupTime:
 
     def take(self, keep: Sequence[int] | Mask | Codes) -> GroupTime:
         """Some of the cells."""
-        at = np.arange(len(self.estimate))[np.asarray(keep)]
+        kept = np.asarray(keep)
+        at = np.arange(len(self.estimate))[kept if kept.size else kept.astype(np.intp)]
         return replace(
             self,
             reason=tuple(self.reason[i] for i in at),
