@@ -17,6 +17,7 @@ from qieval.data import (
     simulate,
     simulate_charts,
     simulate_panel,
+    simulate_rollout,
     simulate_series,
 )
 from qieval.design import Design
@@ -34,18 +35,20 @@ from qieval.methods.matching import GeneticMatching, Matching
 from qieval.methods.micro_synthetic_control import MicroSyntheticControl
 from qieval.methods.regression_adjustment import RegressionAdjustment
 from qieval.methods.regression_discontinuity import RegressionDiscontinuity
-from qieval.methods.staggered_adoption import StaggeredAdoption
+from qieval.methods.staggered_adoption import StaggeredAdoption, aggregate
 from qieval.methods.synthetic_control import SyntheticControl
 from qieval.methods.synthetic_did import SyntheticDifferenceInDifferences
 from qieval.methods.weighting import Weighting
 from qieval.own_distances import MatrixRule, match_matrix
 from qieval.periods import periods_of
+from qieval.planning import PlannedPower, rollout_power
 from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
 from qieval.rollout_design import RolloutDesign
 from qieval.row_design import RowDesign
+from qieval.schedules import SteppedWedge, Waves
 from qieval.series_design import SeriesDesign
 from qieval.series_tuning import SeriesTrial, SeriesTuning
 from qieval.specifications import SideBySide, specifications, ways_of
@@ -84,6 +87,7 @@ __all__ = [
     "MatrixRule",
     "Method",
     "MicroSyntheticControl",
+    "PlannedPower",
     "Protocol",
     "QievalError",
     "RegressionAdjustment",
@@ -98,12 +102,15 @@ __all__ = [
     "SeriesTuning",
     "SideBySide",
     "StaggeredAdoption",
+    "SteppedWedge",
     "SyntheticControl",
     "SyntheticDifferenceInDifferences",
     "Trial",
     "Tuning",
     "Variation",
+    "Waves",
     "Weighting",
+    "aggregate",
     "balance",
     "charts",
     "compare_arms",
@@ -128,10 +135,12 @@ __all__ = [
     "plots_of",
     "read",
     "report",
+    "rollout_power",
     "sensitivity",
     "simulate",
     "simulate_charts",
     "simulate_panel",
+    "simulate_rollout",
     "simulate_series",
     "specifications",
     "tuning",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from qieval.numerics.group_time_aggregate import Members
 from qieval.numerics.group_time_cells import GroupTime
+from qieval.numerics.group_time_variance import Clusters
+from qieval.numerics.two_way_weights import TwoWayWeights
 from qieval.result import EventStudy
 
 AGGREGATIONS = ("group", "simple", "dynamic", "calendar")
@@ -47,8 +51,10 @@ class Effects:
     effect is that coefficient. df: degrees of freedom of t, infinite for the normal. reference: the
     period since the start that the others are compared with, None where each period before the start is
     compared with the one before. ratio: whether effects are logarithms of ratios. cells: effects with
-    influence functions, where the approach has them.
-    extra: what one approach has beyond this.
+    influence functions by unit, in the order of `units` (their labels), where the approach has them. members,
+    clusters_of_units: what averages of the cells are made with. weights: those of the two-way regression.
+    overall: rows of the table of estimates beyond the averages. fitted: the regression with its rows, for a
+    bootstrap; it is not kept in results.
     """
 
     cohort: np.ndarray
@@ -65,8 +71,17 @@ class Effects:
     reference: int | None = None
     ratio: bool = False
     cells: GroupTime | None = None
+    units: pd.Index[Any] | None = None
+    members: Members | None = None
+    clusters_of_units: Clusters = None
+    weights: TwoWayWeights | None = None
+    overall: pd.DataFrame | None = None
+    fitted: Any = None
     notes: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def without_rows(self) -> Effects:
+        """The same without anything that holds rows of data."""
+        return replace(self, fitted=None)
 
     def chosen(self, aggregation: str) -> str:
         """The average that the headline shows: the one asked for, or the only one there is."""
@@ -123,7 +138,7 @@ def linear_averages(
             estimate=rows @ filled,
             covariance=rows @ covariance @ rows.T,
             overall=float(whole @ filled),
-            overall_error=float(np.sqrt(max(whole @ covariance @ whole, 0.0))),
+            overall_error=float(np.sqrt(max(whole @ covariance @ whole, 0.0))) or np.nan,
         )
 
     def plainly(at: np.ndarray, _: np.ndarray) -> np.ndarray:

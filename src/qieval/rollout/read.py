@@ -12,6 +12,7 @@ from qieval.columns import covariates, numbers, positive
 from qieval.errors import DataError
 from qieval.periods import Periods
 from qieval.rollout.panel import Rollout
+from qieval.rollout.refusals import comparable
 from qieval.rollout.starts import fixed_in_units, starts_from_treatment, starts_stated, times_of
 from qieval.rollout_design import RolloutDesign
 from qieval.rows import (
@@ -69,11 +70,9 @@ def _parse(design: RolloutDesign, frame: pd.DataFrame, *, blind: bool) -> Rollou
     if issues:
         raise DataError(issues)
     made = _with_a_before(design, made, rows, losses, notes)
-    issues += _comparable(design, made, notes)
+    issues += comparable(design, made, notes)
     if issues:
         raise DataError(issues)
-    if gaps := made.periods.gaps():
-        notes.append(f"time: {plural(gaps, 'period')} between the first and the last have no rows at all.")
     return replace(made, losses=pd.DataFrame(losses), notes=(*notes, *loss_notes(losses)))
 
 
@@ -94,8 +93,10 @@ def _arranged(
         rows, unit, code, key = rows.iloc[order], unit[order], code[order], key[order]
     if design.data == "panel":
         issues += _repeated(design, key)
-    times = times_of(periods, notes)
-    began, row_began = _starts(design, rows, replace(periods, code=code), unit, times, issues)
+    times, gaps = times_of(design, periods, notes)
+    if gaps:
+        notes.append(f"time: {plural(gaps, 'period')} between the first and the last have no rows at all.")
+    began, row_began = _starts(design, rows, (periods, code, times), unit, issues, notes)
     return Rollout(
         units=units,
         periods=replace(periods, code=code),
@@ -137,30 +138,39 @@ def _repeated(design: RolloutDesign, key: np.ndarray) -> list[str]:
 def _starts(
     design: RolloutDesign,
     rows: pd.DataFrame,
-    periods: Periods,
+    when: tuple[Periods, np.ndarray, np.ndarray],
     unit: np.ndarray,
-    times: np.ndarray,
     issues: list[str],
+    notes: list[str],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """When each unit begins, or each row in repeated cross-sections, on the scale of times."""
+    """When each unit begins, or each row in repeated cross-sections, on the scale of times.
+
+    when: the periods, the code of each row, and the times."""
+    periods, row_code, times = when
     n_units = int(unit[-1]) + 1 if len(unit) else 0
     if design.treatment is not None:
         held = numbers(rows[design.treatment], "treatment", design.treatment, issues)
-        code = starts_from_treatment(held, unit, periods.code, n_units, design.treatment, issues)
+        code = starts_from_treatment(held, unit, row_code, n_units, design.treatment, issues)
         never = np.isinf(code)
         return np.where(never, np.inf, times[np.where(never, 0, code).astype(int)]), None
     assert design.first_treated is not None
-    stated = starts_stated(rows[design.first_treated], periods, times, design.first_treated, issues)
-    stated = np.where(stated > times[-1], np.inf, stated)
+    stated, inside = starts_stated(rows[design.first_treated], periods, times, design.first_treated, issues)
+    if inside.any():
+        notes.append(
+            f"first_treated: some starts lie inside a period of '{design.time}'. That period counts as the"
+            " first"
+            " with the intervention, although it had it only in part, so that the periods before it are"
+            " untouched."
+        )
     if design.data != "panel":
         return None, stated
     began, changing = fixed_in_units(stated, unit, n_units)
     if changing:
         issues.append(
             f"first_treated: '{design.first_treated}' changes over time within {plural(changing, 'unit')}. It"
-            " must hold the unit's first period with the intervention in all its rows. If it is a 0/1"
-            " column of"
-            " when the intervention was there, name it as `treatment` instead; if units begin twice, decide"
+            " must hold the unit's first period with the intervention in all its rows. If it is a 0/1 column"
+            " of when the intervention was there, name it as `treatment` instead; if units begin twice,"
+            " decide"
             " which start counts."
         )
     return began, None
@@ -194,7 +204,9 @@ def _above_zero(
     name = getattr(design, role)
     if name is None:
         return None
-    return positive(numbers(rows[name], role, name, issues), role, name, why, issues)
+    known = len(issues)
+    held = numbers(rows[name], role, name, issues)
+    return held if len(issues) > known else positive(held, role, name, why, issues)
 
 
 def _eligible(design: RolloutDesign, rows: pd.DataFrame, issues: list[str]) -> np.ndarray | None:
@@ -243,9 +255,8 @@ def _never(design: RolloutDesign, rows: pd.DataFrame, periods: Periods) -> np.nd
         return np.asarray(~on.groupby(rows[design.unit]).transform("any"))
     assert design.first_treated is not None
     problems: list[str] = []
-    stated = starts_stated(
-        rows[design.first_treated], periods, times_of(periods, []), design.first_treated, problems
-    )
+    times, _ = times_of(design, periods, [])
+    stated, _ = starts_stated(rows[design.first_treated], periods, times, design.first_treated, problems)
     if problems:
         raise DataError(problems)
     return np.asarray(np.isinf(stated))
@@ -279,58 +290,3 @@ def _with_a_before(
         )
         notes.append(Counted(said, units=Count(before)))
     return kept
-
-
-def _comparable(design: RolloutDesign, made: Rollout, notes: list[str]) -> list[str]:
-    """Why nothing can be compared, in words."""
-    if made.n_periods < 2:
-        return [
-            f"time: '{design.time}' holds a single period; a change needs a time before and a time after. Add"
-            " earlier and later periods."
-        ]
-    if not len(made) or not len(made.starts):
-        return [
-            "first_treated: no unit begins after the first period of the data, so there is no change to see."
-            " Check how starts are coded (like the time column; empty for never), or add earlier periods."
-        ]
-    wants_never = getattr(design, "control_group", "never") == "never"
-    if not made.has_never and wants_never and len(made.starts) > 1:
-        return [
-            "control_group: every unit begins within the data, so nobody is never treated. Use"
-            " control_group='not yet' to compare with units that begin later."
-            + "".join(f" ({note})" for note in notes if note.startswith("first_treated"))
-        ]
-    if not made.has_never and len(made.starts) == 1:
-        return [
-            "first_treated: all units begin in the same period and none never does, so there is nobody to"
-            " compare with. Add units without the intervention, or use an interrupted time series."
-        ]
-    if design.data == "panel" and np.bincount(made.unit).max() < 2:
-        return [
-            f"unit: no unit of '{design.unit}' is observed in more than one period, so no change can be seen."
-            " Check the unit and the time columns (exact dates must be grouped into months first), or choose"
-            " data='repeated cross-sections'."
-        ]
-    return _eligible_in_every_arm(made)
-
-
-def _eligible_in_every_arm(made: Rollout) -> list[str]:
-    if made.eligible is None:
-        return []
-    changing = fixed_in_units(made.eligible, made.unit, len(made.units))[1]
-    if changing:
-        return [
-            f"eligible: it changes over time within {plural(changing, 'unit')}. Split such units in two,"
-            " one for"
-            " the eligible and one for the others."
-        ]
-    treated = np.isfinite(made.first)
-    lacking = [
-        f"{who} people or units among {where}"
-        for where, rows in (("those treated", treated), ("the comparison", ~treated))
-        for who, flag in (("eligible", True), ("ineligible", False))
-        if not (rows & (made.eligible == flag)).any()
-    ]
-    if lacking and made.has_never:
-        return [f"eligible: there are no {listed(lacking)}, and a triple difference needs all four groups."]
-    return []

@@ -2,78 +2,107 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from qieval.errors import DataError
 from qieval.periods import Periods
 from qieval.rows import sentence
+from qieval.series_calendar import calendar_of
 from qieval.text import listed, plural
 
+NEVER_IN_WORDS = ("", "0", "never", "nan", "nat", "none", "inf", "na", "n/a")
 
-def times_of(periods: Periods, notes: list[str]) -> np.ndarray:
-    """The periods as whole numbers from 0, counted in the steps of their calendar; positions where they
-    follow none."""
-    held = np.asarray(periods._ordinals(), dtype=np.int64)
-    if len(held) < 2:
-        return np.zeros(len(held), dtype=np.int64)
-    step = int(np.gcd.reduce(np.diff(held)))
-    times = (held - held[0]) // step
-    if times[-1] > 3 * len(times):
+
+def times_of(design: Any, periods: Periods, notes: list[str]) -> tuple[np.ndarray, int]:
+    """The periods as whole numbers from 0, counted in the steps of their calendar, and how many periods of
+    that calendar have no rows; positions where they follow none."""
+    count = np.arange(len(periods.labels))
+    try:
+        times = calendar_of(design, replace(periods, code=count))[1]
+    except DataError:
         notes.append(
             "time: the periods follow no rhythm, so they are counted one after the other, whatever the time"
             " between them."
         )
-        return np.arange(len(held))
-    return np.asarray(times)
+        return count, 0
+    return np.asarray(times, dtype=np.int64), int(times[-1]) + 1 - len(count) if len(count) else 0
 
 
 def starts_stated(
     column: pd.Series[Any], periods: Periods, times: np.ndarray, name: str, issues: list[str]
-) -> np.ndarray:
-    """The start of each entry of a column on the scale of `times`, infinite for never; problems go to
-    `issues`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The start of each entry of a column on the scale of `times`, infinite for never, and which entries lie
+    inside a period; problems go to `issues`."""
     codes, found = pd.factorize(column, sort=False)
-    moments, bad = np.full(len(found) + 1, np.inf), []
+    moments, inside, bad = np.full(len(found) + 1, np.inf), np.zeros(len(found) + 1, dtype=bool), []
     for code, moment in enumerate(found):
         try:
-            moments[code] = _placed(moment, periods, times)
+            moments[code], inside[code] = _placed(moment, periods, times)
         except ValueError as cause:
             bad.append(sentence(cause))
     if bad:
         issues.append(
             f"first_treated: '{name}' holds {plural(len(bad), 'value')} that cannot be placed in time:"
-            f" {bad[0]}"
-            " Write each unit's first period like the time column, and leave it empty for units that never"
-            " begin."
+            f" {bad[0]} Write each unit's first period like the time column, and leave it empty for units"
+            " that"
+            " never begin."
         )
-    return np.asarray(moments[codes])
+    return np.asarray(moments[codes]), np.asarray(inside[codes])
 
 
-def _placed(moment: Any, periods: Periods, times: np.ndarray) -> float:
-    """A start on the scale of `times`: that of the first period that begins at the moment or later."""
-    if periods.kind == "number" and isinstance(moment, int | float | np.number):
-        return _numbered(float(moment), periods, times)
-    if isinstance(moment, int | float | np.number) and (not np.isfinite(moment) or moment == 0):
-        return np.inf
-    if isinstance(moment, str) and moment.strip().lower() in ("", "0", "never", "nan", "nat", "none", "inf"):
-        return np.inf
-    code = periods.first_at_or_after(moment)
-    return np.inf if code >= len(times) else float(times[code])
+def _placed(moment: Any, periods: Periods, times: np.ndarray) -> tuple[float, bool]:
+    """A start on the scale of `times`, and whether it lies inside a period rather than at its beginning."""
+    if isinstance(moment, str) and moment.strip().lower() in NEVER_IN_WORDS:
+        return np.inf, False
+    if isinstance(moment, int | float | np.number):
+        if periods.kind == "number":
+            return _numbered(float(moment), periods, times)
+        if not np.isfinite(moment) or moment == 0:
+            return np.inf, False
+    if isinstance(moment, pd.Timestamp) and moment.tz is not None:
+        moment = moment.tz_localize(None)
+    after, before = periods.first_at_or_after(moment), periods.last_at_or_before(moment)
+    if after == before:
+        return float(times[after]), False
+    if after == 0:
+        return float(times[0]) - 1, False
+    if _ends(periods):
+        return (float(times[after]) if after < len(times) else np.inf), after < len(times)
+    if _within_period(moment, periods, before):
+        return float(times[before]), True
+    return (float(times[after]) if after < len(times) else np.inf), False
 
 
-def _numbered(moment: float, periods: Periods, times: np.ndarray) -> float:
+def _ends(periods: Periods) -> bool:
+    """Whether dates stand for the month that they end."""
+    return periods.kind == "date" and bool(pd.DatetimeIndex(periods.labels).is_month_end.all())
+
+
+def _within_period(moment: Any, periods: Periods, before: int) -> bool:
+    """Whether a moment lies in the period that began at or before it."""
+    if periods.kind == "period":
+        return periods.inside(moment) is not None
+    labels = pd.DatetimeIndex(periods.labels)
+    if len(labels) < 2:
+        return False
+    return bool(pd.Timestamp(str(moment)) - labels[before] < np.diff(labels).min())
+
+
+def _numbered(moment: float, periods: Periods, times: np.ndarray) -> tuple[float, bool]:
     labels = periods.labels.to_numpy(dtype=float)
-    if not np.isfinite(moment) or (moment == 0 and labels[0] > 0) or moment > labels[-1]:
-        return np.inf
-    if moment <= labels[0]:
-        return float(np.floor(moment - labels[0]))
-    step = (labels[-1] - labels[0]) / times[-1] if times[-1] > 0 else 1.0
-    placed = (moment - labels[0]) / step
-    if np.isclose((labels - labels[0]) / step, times).all():
-        return float(np.ceil(placed - 1e-9))
-    return float(times[np.searchsorted(labels, moment)])
+    if not np.isfinite(moment) or (moment == 0 and labels[0] > 0) or moment >= labels[-1] + 1:
+        return np.inf, False
+    if moment < labels[0]:
+        return float(np.floor(moment - labels[0])), False
+    inside = moment != np.floor(moment)
+    at = np.searchsorted(labels, np.floor(moment))
+    if labels[at] == np.floor(moment):
+        return float(times[at]), inside
+    return float(times[at]), False
 
 
 def starts_from_treatment(

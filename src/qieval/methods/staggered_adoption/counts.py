@@ -82,7 +82,7 @@ def cells_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         ratio=True,
         notes=_dispersed(found),
         cells=cells,
-        extra={"overall": _absolute(design, total, covariance), "poisson": found},
+        overall=_absolute(design, total, covariance),
     )
 
 

@@ -48,7 +48,7 @@ def wild(design: StaggeredAdoption, rollout: Rollout, effects: Effects) -> Drawn
         fit = fit_static(rows.within(), rows.treated.astype(float))
         found = wild_cluster_bootstrap(fit, compact(used.cluster)[0], resampling(design))
     else:
-        regression = effects.extra["regression"]
+        regression = effects.fitted
         known = np.isfinite(regression.estimate)
         weight = overall_weights(
             regression.cohort, regression.time, regression.size, known, design.aggregation

@@ -57,20 +57,18 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
         )
     inference = infer(design, rollout, effects, FITS[design.approach])
     expected = _expected_level(rollout, effects)
+    headline = words.headline(design, words.followed(rollout), effects, inference, expected)
+    facts = _facts(design, rollout, effects, inference, expected)
+    kernel = effects.without_rows()
     if brief:
-        return Result(
-            design=design,
-            headline=words.headline(design, rollout, effects, inference, expected),
-            estimates=overall_rows(design, effects, inference),
-            facts=_facts(design, rollout, effects, inference, expected),
-            kernel=effects,
-        )
+        table = overall_rows(design, effects, inference)
+        return Result(design=design, headline=headline, estimates=table, facts=facts, kernel=kernel)
     return Result(
         design=design,
-        headline=words.headline(design, rollout, effects, inference, expected),
+        headline=headline,
         estimates=estimates(design, rollout, effects, inference),
         series=observed_and_expected(design, rollout, effects),
-        facts=_facts(design, rollout, effects, inference, expected),
+        facts=facts,
         notes=(
             *rollout.notes,
             *words.unbalanced(design, rollout),
@@ -79,7 +77,7 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
             *effects.notes,
             *inference.notes,
         ),
-        kernel=effects,
+        kernel=kernel,
     )
 
 

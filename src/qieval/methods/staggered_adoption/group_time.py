@@ -32,7 +32,7 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         used, cells, members, clusters = _sampled(design, rollout, rules)
     else:
         used, cells, members, clusters = _followed(design, rollout, rules)
-    averages = {kind: _average(cells, members, kind, clusters, design) for kind in AGGREGATIONS}
+    averages = averages_of(design, cells, members, clusters)
     factor: SmallSample = "clusters" if design.small_sample == "clusters" else "none"
     cell_covariance = influence_covariance(cells.influence, clusters, factor)
     variance = np.diag(cell_covariance.matrix)
@@ -50,8 +50,17 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         label=_label(design),
         reference=-1 - design.anticipation if design.base_period == "universal" else None,
         cells=cells,
-        extra={"used": used, "members": members, "clusters": clusters},
+        units=used.units,
+        members=members,
+        clusters_of_units=clusters,
     )
+
+
+def averages_of(
+    design: StaggeredAdoption, cells: GroupTime, members: Members, clusters: Clusters
+) -> dict[str, Average]:
+    """Every average of effects by cohort and period."""
+    return {kind: _average(cells, members, kind, clusters, design) for kind in AGGREGATIONS}
 
 
 def crossed(design: StaggeredAdoption, rollout: Rollout) -> bool:
@@ -93,12 +102,11 @@ def _sampled(
         weights=rollout.weights,
         unit=rollout.unit,
     )
-    members = Members(first=rollout.first, weights=rollout.weights, unit=rollout.unit)
     second = None if rollout.second is None else rollout.of_units(rollout.second)
     return (
         rollout,
         group_time_rows(rows, rules),
-        members,
+        rows.members(),
         _clusters(design, rollout.of_units(rollout.cluster), second),
     )
 

@@ -40,7 +40,7 @@ class Inference:
 
     df: degrees of freedom of pointwise intervals. errors: standard errors of the parts by aggregation, where
     they do not come from the covariance; criticals: critical values of the bands, where they were drawn.
-    bands: whether there are bands. cells: standard errors of the cells, where they were found otherwise.
+    bands: whether there are bands. errors["cells"] are those of effects by cohort and period.
     """
 
     overall: Mapping[str, Overall]
@@ -108,14 +108,39 @@ def _analytic(design: StaggeredAdoption, effects: Effects, arms: _Arms) -> Infer
     df = effects.df
     if design.inference == "automatic":
         df = cautious_df(df, max(arms.smaller, 2))
+    found = analytic_inference(design, replace(effects, df=df), arms.total, arms.treated)
+    return replace(found, notes=(*found.notes, *_worthless(effects, design, arms)))
+
+
+def _worthless(effects: Effects, design: StaggeredAdoption, arms: _Arms) -> list[str]:
+    """Why an interval says nothing, in words."""
+    error = effects.averages[effects.chosen(design.aggregation)].overall_error
+    if not error > 0:
+        return [
+            "No standard error can be computed: the outcome does not vary between clusters beyond what the"
+            " estimate explains."
+        ]
+    if arms.smaller == 1:
+        which = "begins" if arms.treated == 1 else "is compared with"
+        return [
+            f"A single cluster {which}, and how much clusters differ cannot be told from one, so the interval"
+            " is worthless. Use more units, a synthetic control, or (where the order was drawn by lot)"
+            " inference='randomisation'."
+        ]
+    return []
+
+
+def analytic_inference(design: StaggeredAdoption, effects: Effects, clusters: int, treated: int) -> Inference:
+    """Intervals from the standard errors of the averages."""
+    df = effects.df
     errors = {kind: average.overall_error for kind, average in effects.averages.items()}
     named = f"t with {df:,.0f} degrees of freedom" if np.isfinite(df) else "normal"
     return Inference(
         overall=_overall(design, effects, errors, df),
-        label=f"standard errors by {plural(arms.total, 'cluster')}, {named}",
+        label=f"standard errors by {plural(clusters, 'cluster')}, {named}",
         df=df,
-        clusters=arms.total,
-        treated_clusters=arms.treated,
+        clusters=clusters,
+        treated_clusters=treated,
     )
 
 
@@ -124,7 +149,7 @@ def _overall(
 ) -> dict[str, Overall]:
     names = list(effects.averages)
     estimate = np.array([effects.averages[name].overall for name in names])
-    error = np.array([errors[name] for name in names])
+    error = np.array([errors[name] if errors[name] > 0 else np.nan for name in names])
     found = t_interval(estimate, error, df, design.level)
     return {
         name: Overall(*(float(part[i]) for part in (estimate, error, found.low, found.high, found.p_value)))
@@ -137,12 +162,12 @@ def _bootstrapped(design: StaggeredAdoption, effects: Effects, analytic: Inferen
     errors, criticals, overall = {}, {}, {}
     for kind, average in effects.averages.items():
         assert average.influence is not None
-        found = multiplier_bootstrap(average.influence, resampling(design), effects.extra["clusters"])
+        found = multiplier_bootstrap(average.influence, resampling(design), effects.clusters_of_units)
         overall[kind] = float(found.std_error[0])
         errors[kind] = found.std_error[1:]
         if average.influence.shape[1] > 1:
             parts = multiplier_bootstrap(
-                average.influence[:, 1:], resampling(design), effects.extra["clusters"]
+                average.influence[:, 1:], resampling(design), effects.clusters_of_units
             )
             errors[kind], criticals[kind] = parts.std_error, float(parts.critical)
     return replace(
@@ -178,7 +203,7 @@ def _jackknifed(
     found = cluster_jackknife(again, everyone, len(codes), level=design.level)
     if found.reason[0]:
         if design.inference == "automatic":
-            return replace(analytic, notes=(found.reason[0],))
+            return replace(analytic, notes=(*analytic.notes, found.reason[0]))
         raise EstimationError(f"inference: {found.reason[0][0].lower()}{found.reason[0][1:]}")
     errors = found.std_error
     df = cautious_df(float(found.df), max(_arms(design, rollout).smaller, 2))
@@ -188,6 +213,7 @@ def _jackknifed(
         size = len(effects.averages[kind].at)
         parts[kind] = errors[at : at + size]
         at += size
+    parts["cells"] = errors[at:]
     return replace(
         analytic,
         overall=_overall(design, effects, dict(zip(kinds, errors.tolist(), strict=False)), df),
@@ -211,7 +237,14 @@ def _stacked(stated: Effects, found: Effects) -> np.ndarray:
     for kind, average in stated.averages.items():
         held = dict(zip(found.averages[kind].at.tolist(), found.averages[kind].estimate, strict=True))
         values += [held.get(moment, np.nan) for moment in average.at.tolist()]
+    cells = dict(zip(_keys(found), found.estimate.tolist(), strict=True))
+    values += [cells.get(key, np.nan) for key in _keys(stated)]
     return np.array(values, dtype=float)
+
+
+def _keys(effects: Effects) -> list[tuple[float, int]]:
+    """What tells the cells apart."""
+    return list(zip(effects.cohort.tolist(), effects.time.tolist(), strict=True))
 
 
 def _drawn(

@@ -55,7 +55,7 @@ def interaction_weighted_fit(design: StaggeredAdoption, rollout: Rollout) -> Eff
         label="interaction-weighted regression (Sun and Abraham)",
         reference=-1 - design.anticipation,
         notes=notes,
-        extra={"regression": found},
+        fitted=found,
     )
 
 
@@ -124,7 +124,7 @@ def two_way_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         label="two-way fixed effects regression",
         reference=-1 - design.anticipation,
         notes=_warning(used, share),
-        extra={"weights": share, "rows": rows},
+        weights=share,
         **no_cells(),
     )
 

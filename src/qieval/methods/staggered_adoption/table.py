@@ -10,7 +10,7 @@ import pandas as pd
 from qieval.methods.staggered_adoption.inference import Inference
 from qieval.numerics.covariance import t_interval
 from qieval.numerics.joint import sup_t
-from qieval.rollout.effects import AGGREGATIONS, Average, Effects
+from qieval.rollout.effects import AGGREGATIONS, Effects
 from qieval.rollout.panel import Rollout
 
 SINCE, COHORT, CALENDAR, CELL = (
@@ -27,10 +27,10 @@ BAND = ["band_low", "band_high"]
 def estimates(design: Any, rollout: Rollout, effects: Effects, inference: Inference) -> pd.DataFrame:
     """All rows: the headline first, the other averages, then the parts."""
     rows = overall_rows(design, effects, inference)
-    if effects.extra.get("overall") is not None:
-        rows = pd.concat([rows, effects.extra["overall"]], ignore_index=True)
+    if effects.overall is not None:
+        rows = pd.concat([rows, effects.overall], ignore_index=True)
     parts = [
-        _part_rows(term, effects.averages[kind], design, effects, inference, rollout)
+        part_rows(term, design, effects, inference, rollout)
         for term, kind in KINDS.items()
         if kind in effects.averages
     ]
@@ -56,16 +56,13 @@ def overall_rows(design: Any, effects: Effects, inference: Inference) -> pd.Data
     return pd.DataFrame(found, columns=AGREED)
 
 
-def _part_rows(
-    term: str,
-    average: Average,
-    design: Any,
-    effects: Effects,
-    inference: Inference,
-    rollout: Rollout,
+def part_rows(
+    term: str, design: Any, effects: Effects, inference: Inference, rollout: Rollout | None
 ) -> pd.DataFrame:
-    """One row for each part, with pointwise interval and the band over all of them."""
+    """One row for each part, with pointwise interval and the band over all of them; the roll-out names
+    cohorts and periods."""
     kind = KINDS[term]
+    average = effects.averages[kind]
     error = inference.part_error(kind, average)
     kept = np.isfinite(average.estimate)
     if term == SINCE and design.event_window:
@@ -87,7 +84,7 @@ def _part_rows(
             "band_high": estimate + critical * error,
         }
     )
-    if term != SINCE:
+    if rollout is not None and term != SINCE:
         table["cohort" if term == COHORT else "period"] = rollout.labels(at)
     return _as_ratio(table) if effects.ratio else table
 
@@ -105,13 +102,14 @@ def _critical(
 
 def _cell_rows(design: Any, rollout: Rollout, effects: Effects, inference: Inference) -> pd.DataFrame:
     """One row per cohort and period; those that cannot be estimated say why in `note`."""
-    found = t_interval(effects.estimate, effects.std_error, inference.df, design.level)
+    error = inference.errors.get("cells", effects.std_error)
+    found = t_interval(effects.estimate, error, inference.df, design.level)
     table = pd.DataFrame(
         {
             "term": CELL,
             "at": (effects.time - effects.cohort).astype(float),
             "estimate": effects.estimate,
-            "std_error": effects.std_error,
+            "std_error": error,
             "conf_low": found.low,
             "conf_high": found.high,
             "p_value": found.p_value,

@@ -22,7 +22,7 @@ HOW = {
 }
 
 
-def headline(design: Any, rollout: Rollout, effects: Effects, inference: Inference, expected: float) -> str:
+def headline(design: Any, longest: int, effects: Effects, inference: Inference, expected: float) -> str:
     """One sentence with the effect and its interval in natural units."""
     chosen = effects.chosen(design.aggregation)
     first = inference.overall[chosen]
@@ -30,7 +30,7 @@ def headline(design: Any, rollout: Rollout, effects: Effects, inference: Inferen
     begin = f"Once the intervention had begun, {quantity} in the units that began"
     compared = "compared with what would be expected had they changed as their comparison did"
     if effects.ratio:
-        return too_early(design, rollout) + f"{begin}: {ratio(design, first)} {compared}."
+        return too_early(design, longest) + f"{begin}: {ratio(design, first)} {compared}."
     if not np.isfinite([first.low, first.high]).any():
         interval = f"too few clusters for a bounded {design.level:.0%} interval"
     else:
@@ -41,7 +41,7 @@ def headline(design: Any, rollout: Rollout, effects: Effects, inference: Inferen
         way = "above" if first.estimate > 0 else "below"
         share = f" That is {abs(first.estimate / expected):.1%} {way} the expected level."
     return (
-        too_early(design, rollout)
+        too_early(design, longest)
         + f"{begin}: {amount(first.estimate)} ({interval}{how}), {compared}.{share}"
     )
 
@@ -63,9 +63,8 @@ def followed(rollout: Rollout) -> int:
     return int(since.max(initial=-1))
 
 
-def too_early(design: Any, rollout: Rollout) -> str:
-    """A warning where nobody was followed as long as the intervention needs to work."""
-    longest = followed(rollout)
+def too_early(design: Any, longest: int) -> str:
+    """A warning where nobody was followed as long as the intervention needs to work; longest: in periods."""
     if longest >= design.expected_lag:
         return ""
     return (
