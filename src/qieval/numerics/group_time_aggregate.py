@@ -65,7 +65,7 @@ class Aggregate:
 
 
 @dataclass(frozen=True, eq=False)
-class _Shares:
+class Shares:
     """Cohort shares.
 
     cohort (n,): position of each unit's cohort in `sizes`, len(sizes) for units in none of them; weight (n,);
@@ -101,13 +101,17 @@ def aggregate(cells: GroupTime, members: Members, kind: Kind, *, window: Window 
     >>> aggregate(cells, members, "dynamic").estimate.round(4)
     array([2.6667, 3.    ])
     """
+    return aggregated(cells, shares_of(cells, members), kind, window)
+
+
+def aggregated(cells: GroupTime, shares: Shares, kind: Kind, window: Window | None = None) -> Aggregate:
+    """The same, with the shares of cohorts counted already."""
     window = window or Window()
     span = (
         (float(min(cells.time.min(), cells.base.min())), float(cells.time.max()))
         if cells.time.size
         else (0, 0)
     )
-    shares = _shares(cells, members)
     known = np.isfinite(cells.estimate) & (shares.sizes[shares.of_cell] > 0)
     at, picks = _picks(cells, known, kind, window, span)
     weights, table = _weights(cells, shares, picks)
@@ -126,7 +130,7 @@ def aggregate(cells: GroupTime, members: Members, kind: Kind, *, window: Window 
     return Aggregate(at, estimate, influence, *found, n_cells)
 
 
-def _shares(cells: GroupTime, members: Members) -> _Shares:
+def shares_of(cells: GroupTime, members: Members) -> Shares:
     """Cohort and weight of each unit, and the shares of cohorts."""
     first = np.asarray(members.first, dtype=np.float64)
     weight = np.ones(first.size) if members.weights is None else members.weights
@@ -140,7 +144,7 @@ def _shares(cells: GroupTime, members: Members) -> _Shares:
     member[member] = cohorts[place[member]] == first[member]
     code = np.where(member, place, cohorts.size)
     sizes = np.bincount(code, weight, cohorts.size + 1)[: cohorts.size] / cells.n
-    return _Shares(code, weight, sizes, of_cell)
+    return Shares(code, weight, sizes, of_cell)
 
 
 def _of_units(first: Floats, weight: Floats, unit: Codes, n: int) -> tuple[Floats, Floats]:
@@ -174,7 +178,7 @@ def _picks(
     return at, held[:, None] & (of[:, None] == at)
 
 
-def _weights(cells: GroupTime, shares: _Shares, picks: Mask) -> tuple[Floats, Floats]:
+def _weights(cells: GroupTime, shares: Shares, picks: Mask) -> tuple[Floats, Floats]:
     """Weight of each cell in each average (m, k); and by cohort what its size does to averages (c + 1, k)."""
     weights = np.where(picks, shares.sizes[shares.of_cell][:, None], 0.0)
     total = weights.sum(axis=0)
@@ -186,7 +190,7 @@ def _weights(cells: GroupTime, shares: _Shares, picks: Mask) -> tuple[Floats, Fl
     return weights, table
 
 
-def _influence(cells: GroupTime, shares: _Shares, weights: Floats, table: Floats) -> Floats:
+def _influence(cells: GroupTime, shares: Shares, weights: Floats, table: Floats) -> Floats:
     """Influence functions of averages (n, k), stored by average."""
     out = np.asarray(weights.T @ cells.influence.T)
     for row, by_cohort in zip(out, table.T, strict=True):
@@ -196,7 +200,7 @@ def _influence(cells: GroupTime, shares: _Shares, weights: Floats, table: Floats
 
 
 def _by_size(
-    at: Floats, estimate: Floats, influence: Floats, shares: _Shares, cohorts: Floats
+    at: Floats, estimate: Floats, influence: Floats, shares: Shares, cohorts: Floats
 ) -> tuple[float, Floats] | None:
     """The mean over cohorts weighted by their shares."""
     if not at.size:

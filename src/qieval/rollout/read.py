@@ -154,7 +154,11 @@ def _starts(
         never = np.isinf(code)
         return np.where(never, np.inf, times[np.where(never, 0, code).astype(int)]), None
     assert design.first_treated is not None
-    stated, inside = starts_stated(rows[design.first_treated], periods, times, design.first_treated, issues)
+    column = rows[design.first_treated]
+    quick = design.data == "panel" and column.dtype.kind in "iuf" and _same_in_units(column.to_numpy(), unit)
+    if quick:
+        column = column.iloc[np.searchsorted(unit, np.arange(n_units))]
+    stated, inside = starts_stated(column, periods, times, design.first_treated, issues)
     if inside.any():
         notes.append(
             f"first_treated: some starts lie inside a period of '{design.time}'. That period counts as the"
@@ -164,7 +168,7 @@ def _starts(
         )
     if design.data != "panel":
         return None, stated
-    began, changing = fixed_in_units(stated, unit, n_units)
+    began, changing = (stated, 0) if quick else fixed_in_units(stated, unit, n_units)
     if changing:
         issues.append(
             f"first_treated: '{design.first_treated}' changes over time within {plural(changing, 'unit')}. It"
@@ -174,6 +178,12 @@ def _starts(
             " which start counts."
         )
     return began, None
+
+
+def _same_in_units(held: np.ndarray, unit: np.ndarray) -> bool:
+    """Whether neighbouring rows of a unit hold the same number, or none; rows sorted by unit."""
+    now, before = held[1:], held[:-1]
+    return bool(((now == before) | (unit[1:] != unit[:-1]) | ((now != now) & (before != before))).all())
 
 
 def _columns(
@@ -266,9 +276,10 @@ def _with_a_before(
     design: RolloutDesign, made: Rollout, rows: pd.DataFrame, losses: list[dict[str, Any]], notes: list[str]
 ) -> Rollout:
     """Without units that had begun before there was anything to compare with."""
-    early = made.first - design.anticipation <= made.times[0]
-    if not early.any():
+    starts = made.first if made.began is None else made.began
+    if not (starts - design.anticipation <= made.times[0]).any():
         return made
+    early = made.first - design.anticipation <= made.times[0]
     kept = made.where(~early)
     counted = Count if design.units_are == "people" else int
     losses.append(

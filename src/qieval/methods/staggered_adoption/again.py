@@ -51,9 +51,8 @@ def aggregate(
     asked = {"aggregation": aggregation, "event_window": event_window, "balanced_to": balanced_to}
     changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     design: StaggeredAdoption = replace(stated, inference="analytic", **changed)  # type: ignore[call-arg, assignment]
-    made = replace(
-        effects, averages=averages_of(design, effects.cells, effects.members, effects.clusters_of_units)
-    )
+    averages, _ = averages_of(design, effects.cells, effects.members, effects.clusters_of_units)
+    made = replace(effects, averages=averages)
     assert result.facts is not None and result.estimates is not None
     facts = result.facts.copy()
     inference = analytic_inference(design, made, int(facts["clusters"]), int(facts["treated clusters"]))

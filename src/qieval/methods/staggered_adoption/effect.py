@@ -12,7 +12,7 @@ from qieval.errors import EstimationError
 from qieval.methods.staggered_adoption import counts, group_time, imputed, regressions, words
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.methods.staggered_adoption.inference import Inference, infer
-from qieval.methods.staggered_adoption.series import observed_and_expected
+from qieval.methods.staggered_adoption.series import Sums, observed_and_expected, sums_of
 from qieval.methods.staggered_adoption.table import estimates, overall_rows
 from qieval.result import Result
 from qieval.rollout import read as reading
@@ -56,7 +56,8 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
             + (f" {reasons[0]}" if reasons else "")
         )
     inference = infer(design, rollout, effects, FITS[design.approach])
-    expected = _expected_level(rollout, effects)
+    sums = sums_of(rollout)
+    expected = _expected_level(rollout, effects, sums)
     headline = words.headline(design, words.followed(rollout), effects, inference, expected)
     facts = _facts(design, rollout, effects, inference, expected)
     kernel = effects.without_rows()
@@ -67,7 +68,7 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
         design=design,
         headline=headline,
         estimates=estimates(design, rollout, effects, inference),
-        series=observed_and_expected(design, rollout, effects),
+        series=observed_and_expected(design, rollout, effects, sums),
         facts=facts,
         notes=(
             *rollout.notes,
@@ -81,14 +82,13 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
     )
 
 
-def _expected_level(rollout: Rollout, effects: Effects) -> float:
+def _expected_level(rollout: Rollout, effects: Effects, sums: Sums) -> float:
     """The mean outcome of treated rows from the start on, less the effect in them."""
     if effects.ratio:
         return float("nan")
+    after = rollout.times >= rollout.starts[:, None]
     average = effects.averages[effects.chosen("simple")].overall
-    after = rollout.since >= 0
-    weight = None if rollout.weights is None else rollout.weights[after]
-    return float(np.average(rollout.outcome[after], weights=weight) - average)
+    return float(sums.above[:-1][after].sum() / sums.total[:-1][after].sum() - average)
 
 
 def _facts(

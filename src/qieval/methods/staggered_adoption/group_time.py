@@ -9,12 +9,13 @@ import numpy as np
 
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.numerics.group_time import group_time
-from qieval.numerics.group_time_aggregate import Members, Window, aggregate
+from qieval.numerics.group_time_aggregate import Kind, Members, Window, aggregate
 from qieval.numerics.group_time_cells import Base, Controls, Estimator, GroupTime, Rules
 from qieval.numerics.group_time_rows import Rows, group_time_rows
-from qieval.numerics.group_time_variance import SmallSample, influence_covariance
+from qieval.numerics.group_time_together import together
+from qieval.numerics.group_time_variance import SmallSample
 from qieval.numerics.triple_difference import triple_difference
-from qieval.rollout.effects import AGGREGATIONS, Average, Effects
+from qieval.rollout.effects import Average, Effects
 from qieval.rollout.panel import Rollout
 
 Clusters = np.ndarray | tuple[np.ndarray, np.ndarray] | None
@@ -32,10 +33,8 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         used, cells, members, clusters = _sampled(design, rollout, rules)
     else:
         used, cells, members, clusters = _followed(design, rollout, rules)
-    averages = averages_of(design, cells, members, clusters)
-    factor: SmallSample = "clusters" if design.small_sample == "clusters" else "none"
-    cell_covariance = influence_covariance(cells.influence, clusters, factor)
-    variance = np.diag(cell_covariance.matrix)
+    averages, matrix = averages_of(design, cells, members, clusters)
+    variance = np.diag(matrix)
     return Effects(
         cohort=cells.cohort,
         time=cells.time,
@@ -46,7 +45,7 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         reason=cells.reason,
         averages=averages,
         df=np.inf,
-        clusters=cell_covariance.n_clusters or cells.n,
+        clusters=_counted(clusters, cells.n),
         label=_label(design),
         reference=-1 - design.anticipation if design.base_period == "universal" else None,
         cells=cells,
@@ -58,9 +57,40 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
 
 def averages_of(
     design: StaggeredAdoption, cells: GroupTime, members: Members, clusters: Clusters
-) -> dict[str, Average]:
-    """Every average of effects by cohort and period."""
-    return {kind: _average(cells, members, kind, clusters, design) for kind in AGGREGATIONS}
+) -> tuple[dict[str, Average], np.ndarray]:
+    """Every average of effects by cohort and period, and the covariance of the cells."""
+    whole = together(cells, members, clusters, _small_sample(design))
+    made: dict[str, Average] = {}
+    kinds: tuple[Kind, ...] = ("group", "simple", "dynamic", "calendar")
+    for kind in kinds:
+        balanced = float(design.balanced_to) if kind == "dynamic" and design.balanced_to >= 0 else None
+        window = Window(balanced=balanced)
+        found, covariance = whole.average(kind, window)
+        influence = None
+        if design.inference == "multiplier bootstrap":
+            full = aggregate(cells, members, kind, window=window)
+            influence = np.column_stack([full.overall_influence, full.influence])
+        made[kind] = Average(
+            at=found.at,
+            estimate=found.estimate,
+            covariance=covariance[1:, 1:],
+            overall=found.overall,
+            overall_error=float(np.sqrt(covariance[0, 0])) if covariance[0, 0] > 0 else np.nan,
+            influence=influence,
+        )
+    return made, whole.of_cells
+
+
+def _small_sample(design: StaggeredAdoption) -> SmallSample:
+    return "clusters" if design.small_sample == "clusters" else "none"
+
+
+def _counted(clusters: Clusters, n: int) -> int:
+    """How many clusters, by the way with fewer."""
+    if clusters is None:
+        return n
+    ways = clusters if isinstance(clusters, tuple) else (clusters,)
+    return min(len(np.unique(way)) for way in ways)
 
 
 def crossed(design: StaggeredAdoption, rollout: Rollout) -> bool:
@@ -116,24 +146,6 @@ def _clusters(design: Any, cluster: np.ndarray, second: np.ndarray | None) -> Cl
     if second is not None:
         return cluster, second
     return None if design.cluster in (None, design.unit) else cluster
-
-
-def _average(
-    cells: GroupTime, members: Members, kind: str, clusters: Clusters, design: StaggeredAdoption
-) -> Average:
-    balanced = float(design.balanced_to) if kind == "dynamic" and design.balanced_to >= 0 else None
-    found = aggregate(cells, members, kind, window=Window(balanced=balanced))  # type: ignore[arg-type]
-    influence = np.column_stack([found.overall_influence, found.influence])
-    factor: SmallSample = "clusters" if design.small_sample == "clusters" else "none"
-    covariance = influence_covariance(influence, clusters, factor).matrix
-    return Average(
-        at=found.at,
-        estimate=found.estimate,
-        covariance=covariance[1:, 1:],
-        overall=found.overall,
-        overall_error=float(np.sqrt(covariance[0, 0])) if covariance[0, 0] > 0 else np.nan,
-        influence=influence if design.inference == "multiplier bootstrap" else None,
-    )
 
 
 def _label(design: StaggeredAdoption) -> str:

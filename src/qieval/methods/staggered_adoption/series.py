@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from qieval.rollout.effects import Effects
 from qieval.rollout.panel import Rollout
@@ -14,22 +16,19 @@ FEWEST_SHOWN = 10
 """The mean of fewer people could tell about one of them."""
 
 
-def observed_and_expected(design: Any, rollout: Rollout, effects: Effects) -> pd.DataFrame:
+def observed_and_expected(design: Any, rollout: Rollout, effects: Effects, sums: Sums) -> pd.DataFrame:
     """Weighted means by cohort and period, and from each start on what they would have been.
 
     Rates where there is an exposure. Cohorts of fewer than ten people are not shown.
     """
-    weight = np.ones(len(rollout)) if rollout.weights is None else rollout.weights
-    below = weight if rollout.exposure is None else weight * rollout.exposure
-    rows, total, above = _sums(rollout, below, weight * rollout.outcome)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = above / total
+        mean = sums.above / sums.total
     expected = _expected(rollout, effects, mean)
     axis = rollout.periods.axis()
     shown = [
         i
-        for i in range(len(rows))
-        if rows[i].any() and (design.units_are != "people" or rows[i].max() >= FEWEST_SHOWN)
+        for i in range(len(sums.rows))
+        if sums.rows[i].any() and (design.units_are != "people" or sums.rows[i].max() >= FEWEST_SHOWN)
     ]
     nothing = np.full(rollout.n_periods, np.nan)
     return pd.concat(
@@ -52,12 +51,39 @@ def observed_and_expected(design: Any, rollout: Rollout, effects: Effects) -> pd
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """By cohort (never last) and period: rows, the sum of weights (times exposure), and that of weighted
+    outcomes."""
+
+    rows: np.ndarray
+    total: np.ndarray
+    above: np.ndarray
+
+
+def sums_of(rollout: Rollout) -> Sums:
+    """The sums behind the means by cohort and period."""
+    if rollout.weights is None and rollout.exposure is None:
+        rows, above = _sums(rollout, rollout.outcome)
+        return Sums(rows, rows.astype(float), above)
+    weight = np.ones(len(rollout)) if rollout.weights is None else rollout.weights
+    below = weight if rollout.exposure is None else weight * rollout.exposure
+    return Sums(*_sums(rollout, below, weight * rollout.outcome))
+
+
 def _sums(rollout: Rollout, *held: np.ndarray) -> list[np.ndarray]:
     """Numbers of rows, and sums of what is given by row, by cohort (never last) and period."""
-    shape = (len(rollout.starts) + 1, rollout.n_periods)
+    groups = len(rollout.starts) + 1
+    shape = (groups, rollout.n_periods)
+    if rollout.began is not None and rollout.is_grid:
+        n = len(rollout.units)
+        place = np.searchsorted(rollout.starts, rollout.began)
+        member = scipy.sparse.csr_array((np.ones(n), (place, np.arange(n))), shape=(groups, n))
+        rows = np.repeat(np.bincount(place, minlength=groups)[:, None], rollout.n_periods, axis=1)
+        return [rows, *(member @ part.reshape(n, -1) for part in held)]
     place = np.searchsorted(rollout.starts, rollout.first)
     cell = place * rollout.n_periods + rollout.time
-    size = shape[0] * shape[1]
+    size = groups * rollout.n_periods
     return [np.bincount(cell, part, size).reshape(shape) for part in (None, *held)]
 
 

@@ -59,8 +59,9 @@ def ratio(design: Any, found: Overall) -> str:
 
 def followed(rollout: Rollout) -> int:
     """The longest time since the start in the data, in periods."""
-    since = rollout.since[np.isfinite(rollout.since)]
-    return int(since.max(initial=-1))
+    if rollout.began is not None and rollout.is_grid:
+        return int(rollout.times[-1] - rollout.starts[0])
+    return int(rollout.since[np.isfinite(rollout.since)].max(initial=-1))
 
 
 def too_early(design: Any, longest: int) -> str:
