@@ -16,11 +16,13 @@ from qieval.numerics.candidates import Candidates
 from qieval.numerics.distances import whiten
 from qieval.numerics.full_matching import full
 from qieval.numerics.genetic import search
+from qieval.numerics.multiplier_bootstrap import multiplier_bootstrap
 from qieval.numerics.nearest import Search, nearest
 from qieval.numerics.optimal import optimal_pairs
 from qieval.numerics.placebo_units import placebo_units
 from qieval.numerics.prediction_intervals import prediction_intervals
 from qieval.numerics.predictor_weights import nested
+from qieval.numerics.resampling import Resampling
 from qieval.numerics.series_arima import fit_arima
 from qieval.numerics.simplex import simplex_least_squares
 from qieval.numerics.synthetic_did import synthetic_did
@@ -58,6 +60,7 @@ def _steps(x: np.ndarray, treated: np.ndarray) -> list[Callable[[], object]]:
         lambda: optimal_pairs(Candidates(focal=treated, score=score, caliper=0.5)),
         lambda: full(Candidates(focal=treated, score=score)),
         lambda: search(Task(x=x, focal=treated), evaluations=60),
+        lambda: multiplier_bootstrap(x, Resampling(draws=99)),
         lambda: search(Task(x=x, focal=treated, replace=False, ties="first"), evaluations=60),
         lambda: simplex_least_squares(x.T, x[0]),
         lambda: placebo_units(x.T, 2),

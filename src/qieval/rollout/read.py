@@ -11,6 +11,7 @@ import pandas as pd
 from qieval.columns import covariates, numbers, positive
 from qieval.errors import DataError
 from qieval.periods import Periods
+from qieval.rollout.left_out import flags, with_a_before, without_neighbours
 from qieval.rollout.panel import Rollout
 from qieval.rollout.refusals import comparable
 from qieval.rollout.starts import fixed_in_units, starts_from_treatment, starts_stated, times_of
@@ -24,7 +25,7 @@ from qieval.rows import (
     periods_in,
     require_columns,
 )
-from qieval.text import Count, Counted, listed, plural
+from qieval.text import plural
 
 
 def read(design: RolloutDesign, frame: pd.DataFrame) -> Rollout:
@@ -63,13 +64,13 @@ def _parse(design: RolloutDesign, frame: pd.DataFrame, *, blind: bool) -> Rollou
     if periods is None:
         raise DataError(issues or ["data: no row is left to read. Look at the missing values."])
     rows, periods = in_window(design, rows, periods, issues, losses)
-    rows, periods = _without_neighbours(design, rows, periods, issues, losses)
+    rows, periods = without_neighbours(design, rows, periods, issues, losses)
     if issues:
         raise DataError(issues)
     made = _arranged(design, rows, periods, blind, issues, notes)
     if issues:
         raise DataError(issues)
-    made = _with_a_before(design, made, rows, losses, notes)
+    made = with_a_before(design, made, rows, losses, notes)
     issues += comparable(design, made, notes)
     if issues:
         raise DataError(issues)
@@ -159,6 +160,7 @@ def _starts(
     if quick:
         column = column.iloc[np.searchsorted(unit, np.arange(n_units))]
     stated, inside = starts_stated(column, periods, times, design.first_treated, issues)
+    stated = np.where(stated > times[-1] + design.anticipation, np.inf, stated)
     if inside.any():
         notes.append(
             f"first_treated: some starts lie inside a period of '{design.time}'. That period counts as the"
@@ -220,84 +222,4 @@ def _above_zero(
 
 
 def _eligible(design: RolloutDesign, rows: pd.DataFrame, issues: list[str]) -> np.ndarray | None:
-    return None if design.eligible is None else _flags(rows, "eligible", design.eligible, issues)
-
-
-def _flags(rows: pd.DataFrame, role: str, name: str, issues: list[str]) -> np.ndarray:
-    held = pd.to_numeric(rows[name], errors="coerce")
-    if not held.isin([0, 1]).all():
-        issues.append(
-            f"{role}: '{name}' must be 0 or 1, but holds other values in"
-            f" {plural(int((~held.isin([0, 1])).sum()), 'row')}. Recode it."
-        )
-    return np.asarray(held == 1)
-
-
-def _without_neighbours(
-    design: RolloutDesign,
-    rows: pd.DataFrame,
-    periods: Periods,
-    issues: list[str],
-    losses: list[dict[str, Any]],
-) -> tuple[pd.DataFrame, Periods]:
-    """The rows without comparison units that the intervention of others may have reached."""
-    gone = np.zeros(len(rows), dtype=bool)
-    reasons = []
-    if design.neighbour is not None:
-        gone |= _flags(rows, "neighbour", design.neighbour, issues)
-        reasons.append(f"'{design.neighbour}' is 1")
-    if design.distance is not None and design.exclusion:
-        held = numbers(rows[design.distance], "distance", design.distance, issues)
-        gone |= held < design.exclusion
-        reasons.append(f"nearer than {design.exclusion:g} to a unit with the intervention")
-    if issues or not gone.any():
-        return rows, periods
-    gone &= _never(design, rows, periods)
-    kept = rows[~gone]
-    losses.append(loss("neighbours", f"never-treated units, {listed(reasons)}", kept, design))
-    return kept, replace(periods, code=periods.code[~gone])
-
-
-def _never(design: RolloutDesign, rows: pd.DataFrame, periods: Periods) -> np.ndarray:
-    """Which rows are of units that never begin within the data (n,)."""
-    if design.treatment is not None:
-        on = pd.to_numeric(rows[design.treatment], errors="coerce") == 1
-        return np.asarray(~on.groupby(rows[design.unit]).transform("any"))
-    assert design.first_treated is not None
-    problems: list[str] = []
-    times, _ = times_of(design, periods, [])
-    stated, _ = starts_stated(rows[design.first_treated], periods, times, design.first_treated, problems)
-    if problems:
-        raise DataError(problems)
-    return np.asarray(np.isinf(stated))
-
-
-def _with_a_before(
-    design: RolloutDesign, made: Rollout, rows: pd.DataFrame, losses: list[dict[str, Any]], notes: list[str]
-) -> Rollout:
-    """Without units that had begun before there was anything to compare with."""
-    starts = made.first if made.began is None else made.began
-    if not (starts - design.anticipation <= made.times[0]).any():
-        return made
-    early = made.first - design.anticipation <= made.times[0]
-    kept = made.where(~early)
-    counted = Count if design.units_are == "people" else int
-    losses.append(
-        {
-            "step": "always treated",
-            "reason": (
-                f"had the intervention at {made.periods.shown()[0]}, when the data begin, or earlier"
-                + (" (less the anticipation)" if design.anticipation else "")
-                + ", so there is no time before to compare with"
-            ),
-            "rows": Count(len(kept)),
-            "units": counted(len(kept.units)),
-        }
-    )
-    if before := len(np.unique(made.unit[made.first < made.times[0]])):
-        said = (
-            "first_treated: {units} units begin before the data do. If such a value stands for 'never', leave"
-            " it empty."
-        )
-        notes.append(Counted(said, units=Count(before)))
-    return kept
+    return None if design.eligible is None else flags(rows, "eligible", design.eligible, issues)

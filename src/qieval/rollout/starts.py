@@ -94,8 +94,11 @@ def _within_period(moment: Any, periods: Periods, before: int) -> bool:
 
 def _numbered(moment: float, periods: Periods, times: np.ndarray) -> tuple[float, bool]:
     labels = periods.labels.to_numpy(dtype=float)
-    if not np.isfinite(moment) or (moment == 0 and labels[0] > 0) or moment >= labels[-1] + 1:
+    if not np.isfinite(moment) or (moment == 0 and labels[0] > 0):
         return np.inf, False
+    if moment >= labels[-1] + 1:
+        step = (labels[-1] - labels[0]) / times[-1] if times[-1] > 0 else 1.0
+        return float(times[-1] + np.ceil((moment - labels[-1]) / step)), False
     if moment < labels[0]:
         return float(np.floor(moment - labels[0])), False
     inside = moment != np.floor(moment)
