@@ -11,7 +11,7 @@ import pandas as pd
 from qieval.columns import numbers, positive
 from qieval.errors import DataError, nearest
 from qieval.periods import Periods
-from qieval.rollout.starts import starts_stated, times_of
+from qieval.rollout.starts import clock_of, starts_stated
 from qieval.rollout_design import RolloutDesign
 from qieval.rows import in_window, periods_in
 from qieval.text import plural
@@ -75,9 +75,9 @@ def _begun(design: RolloutDesign, rows: pd.DataFrame, periods: Periods) -> list[
     if design.treatment is not None and design.treatment in rows:
         begun = int((pd.to_numeric(rows[design.treatment], errors="coerce") == 1).sum())
     if design.first_treated is not None and design.first_treated in rows:
-        times, _ = times_of(design, periods, [])
-        starts, _ = starts_stated(rows[design.first_treated], periods, times, design.first_treated, [])
-        begun = int(np.isfinite(starts).sum())
+        clock = clock_of(design, periods, [])
+        starts, _ = starts_stated(rows[design.first_treated], clock, design.first_treated, [])
+        begun = int((starts <= clock.times[-1]).sum())
     if not begun:
         return []
     return [

@@ -12,7 +12,7 @@ from qieval.columns import numbers
 from qieval.errors import DataError
 from qieval.periods import Periods
 from qieval.rollout.panel import Rollout
-from qieval.rollout.starts import starts_stated, times_of
+from qieval.rollout.starts import clock_of, starts_stated
 from qieval.rollout_design import RolloutDesign
 from qieval.rows import loss
 from qieval.text import Count, Counted, listed, plural
@@ -61,11 +61,11 @@ def _never(design: RolloutDesign, rows: pd.DataFrame, periods: Periods) -> np.nd
         return np.asarray(~on.groupby(rows[design.unit]).transform("any"))
     assert design.first_treated is not None
     problems: list[str] = []
-    times, _ = times_of(design, periods, [])
-    stated, _ = starts_stated(rows[design.first_treated], periods, times, design.first_treated, problems)
+    clock = clock_of(design, periods, [])
+    stated, _ = starts_stated(rows[design.first_treated], clock, design.first_treated, problems)
     if problems:
         raise DataError(problems)
-    return np.asarray(np.isinf(stated))
+    return np.asarray(stated > clock.times[-1] + design.anticipation)
 
 
 def _without_the_soon_treated(design: RolloutDesign, made: Rollout, losses: list[dict[str, Any]]) -> Rollout:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qieval.errors import DataError
 from qieval.numerics.group_time_cells import WidePanel
 from qieval.periods import Periods
 
@@ -20,15 +21,17 @@ class Rollout:
     """Rows of units by periods, sorted by unit and period, as arrays of length n.
 
     unit, time: codes into `units` and `times`; times (T,): the periods as whole numbers counted in steps of
-    the calendar, 0 for the first. began (units,): when each unit starts, on the scale of `times`, infinite
-    for never within the data; None for repeated cross-sections, where `row_began` (n,) has it. y is None
-    where outcomes may not be seen. x (n, k) with `x_names`; cluster, second: codes. losses: rows left out, by
+    the calendar, 0 for the first; names: what each period of the calendar is called, also those without rows.
+    began (units,): when each unit starts, on the scale of `times`, infinite for never within the data; None
+    for repeated cross-sections, where `row_began` (n,) has it. y is None where outcomes may not be seen.
+    x (n, k) with `x_names`; cluster, second: codes. losses: rows left out, by
     reason. row: the position of each row in the frame it came from.
     """
 
     units: pd.Index[Any]
     periods: Periods
     times: np.ndarray
+    names: tuple[str, ...]
     unit: np.ndarray
     time: np.ndarray
     began: np.ndarray | None
@@ -92,9 +95,8 @@ class Rollout:
         return len(self) == n * t and bool((self.time.reshape(n, t) == np.arange(t)).all())
 
     def labels(self, at: np.ndarray) -> list[str]:
-        """Moments on the scale of `times` as the data write them; '' for those between periods."""
-        shown = dict(zip(self.times.tolist(), self.periods.shown(), strict=True))
-        return ["never" if np.isinf(moment) else shown.get(int(moment), "") for moment in at]
+        """Moments on the scale of `times` as the data write them."""
+        return ["never" if np.isinf(moment) else self.names[int(moment)] for moment in at]
 
     @cached_property
     def first_rows(self) -> np.ndarray:
@@ -166,5 +168,13 @@ class Rollout:
         return replace(self, unit=code, units=self.units[kept], **cut)
 
     def whole(self) -> Rollout:
-        """Only units seen in every period."""
-        return self if self.is_grid else self.where((np.bincount(self.unit) == self.n_periods)[self.unit])
+        """Only units seen in every period. DataError where there are none."""
+        if self.is_grid:
+            return self
+        complete = np.bincount(self.unit) == self.n_periods
+        if not complete.any():
+            raise DataError(
+                "unbalanced: no unit has a row in every period, so 'drop' leaves nothing. Use"
+                " unbalanced='pairs', or shorten the time (first_period, last_period)."
+            )
+        return self.where(complete[self.unit])

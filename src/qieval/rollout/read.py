@@ -14,7 +14,7 @@ from qieval.periods import Periods
 from qieval.rollout.left_out import flags, with_a_before, without_neighbours
 from qieval.rollout.panel import Rollout
 from qieval.rollout.refusals import comparable
-from qieval.rollout.starts import fixed_in_units, starts_from_treatment, starts_stated, times_of
+from qieval.rollout.starts import Clock, clock_of, fixed_in_units, starts_from_treatment, starts_stated
 from qieval.rollout_design import RolloutDesign
 from qieval.rows import (
     POSITION,
@@ -94,14 +94,17 @@ def _arranged(
         rows, unit, code, key = rows.iloc[order], unit[order], code[order], key[order]
     if design.data == "panel":
         issues += _repeated(design, key)
-    times, gaps = times_of(design, periods, notes)
-    if gaps:
-        notes.append(f"time: {plural(gaps, 'period')} between the first and the last have no rows at all.")
-    began, row_began = _starts(design, rows, (periods, code, times), unit, issues, notes)
+    clock = clock_of(design, periods, notes)
+    if clock.gaps:
+        notes.append(
+            f"time: {plural(clock.gaps, 'period')} between the first and the last have no rows at all."
+        )
+    began, row_began = _starts(design, rows, clock, (unit, code), issues, notes)
     return Rollout(
         units=units,
         periods=replace(periods, code=code),
-        times=times,
+        times=clock.times,
+        names=clock.names,
         unit=unit,
         time=code,
         began=began,
@@ -139,15 +142,15 @@ def _repeated(design: RolloutDesign, key: np.ndarray) -> list[str]:
 def _starts(
     design: RolloutDesign,
     rows: pd.DataFrame,
-    when: tuple[Periods, np.ndarray, np.ndarray],
-    unit: np.ndarray,
+    clock: Clock,
+    codes: tuple[np.ndarray, np.ndarray],
     issues: list[str],
     notes: list[str],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """When each unit begins, or each row in repeated cross-sections, on the scale of times.
-
-    when: the periods, the code of each row, and the times."""
-    periods, row_code, times = when
+    """When each unit begins, or each row in repeated cross-sections, on the scale of the clock; codes: of the
+    unit and of the period of each row."""
+    unit, row_code = codes
+    times = clock.times
     n_units = int(unit[-1]) + 1 if len(unit) else 0
     if design.treatment is not None:
         held = numbers(rows[design.treatment], "treatment", design.treatment, issues)
@@ -159,7 +162,7 @@ def _starts(
     quick = design.data == "panel" and column.dtype.kind in "iuf" and _same_in_units(column.to_numpy(), unit)
     if quick:
         column = column.iloc[np.searchsorted(unit, np.arange(n_units))]
-    stated, inside = starts_stated(column, periods, times, design.first_treated, issues)
+    stated, inside = starts_stated(column, clock, design.first_treated, issues)
     stated = np.where(stated > times[-1] + design.anticipation, np.inf, stated)
     if inside.any():
         notes.append(

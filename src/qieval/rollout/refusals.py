@@ -28,6 +28,7 @@ def comparable(design: RolloutDesign, made: Rollout, notes: list[str]) -> list[s
             "control_group: every unit begins within the data, so nobody is never treated. Use"
             " control_group='not yet' to compare with units that begin later."
             + "".join(f" ({note})" for note in notes if note.startswith("first_treated"))
+            + (" Never-treated units were left out as neighbours." if _had_neighbours(design) else "")
         ]
     if not made.has_never and len(made.starts) == 1:
         return [
@@ -41,6 +42,10 @@ def comparable(design: RolloutDesign, made: Rollout, notes: list[str]) -> list[s
             " data='repeated cross-sections'."
         ]
     return _eligible_in_every_arm(made)
+
+
+def _had_neighbours(design: RolloutDesign) -> bool:
+    return design.neighbour is not None or bool(design.exclusion)
 
 
 def _eligible_in_every_arm(made: Rollout) -> list[str]:

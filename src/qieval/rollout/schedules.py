@@ -40,7 +40,7 @@ class SteppedWedge:
 
 
 Schedule: TypeAlias = Mapping[Any, Any] | pd.Series | Waves | SteppedWedge
-"""When sites begin; a mapping or a Series holds starts by site. Starts after the periods to come are never."""
+"""When sites begin; a mapping or a Series holds starts by site. Starts after these periods are never."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,95 +17,94 @@ from qieval.text import listed, plural
 NEVER_IN_WORDS = ("", "0", "never", "nan", "nat", "none", "inf", "na", "n/a")
 
 
-def times_of(design: Any, periods: Periods, notes: list[str]) -> tuple[np.ndarray, int]:
-    """The periods as whole numbers from 0, counted in the steps of their calendar, and how many periods of
-    that calendar have no rows; positions where they follow none."""
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The regular calendar behind the periods of the data.
+
+    times (T,): the periods counted in its steps, 0 for the first. calendar: all its periods, also those
+    without rows. names: what each is called. gaps: how many have no rows. Periods that follow no rhythm are
+    their own calendar.
+    """
+
+    times: np.ndarray
+    calendar: Periods
+    names: tuple[str, ...]
+    gaps: int
+
+
+def clock_of(design: Any, periods: Periods, notes: list[str]) -> Clock:
+    """Find the calendar; a note says where there is none."""
     count = np.arange(len(periods.labels))
+    shown = periods.shown()
     try:
-        times = calendar_of(design, replace(periods, code=count))[1]
+        whole, times, _ = calendar_of(design, replace(periods, code=count))
     except DataError:
         notes.append(
             "time: the periods follow no rhythm, so they are counted one after the other, whatever the time"
             " between them."
         )
-        return count, 0
-    return np.asarray(times, dtype=np.int64), int(times[-1]) + 1 - len(count) if len(count) else 0
+        return Clock(count, periods, tuple(shown), 0)
+    times = np.asarray(times, dtype=np.int64)
+    calendar = Periods(whole, np.arange(len(whole)), "number" if periods.kind == "number" else "period")
+    if not isinstance(whole, pd.PeriodIndex):
+        calendar = replace(calendar, kind=periods.kind)
+    names = calendar.shown()
+    for time, name in zip(times.tolist(), shown, strict=True):
+        names[time] = name
+    return Clock(times, calendar, tuple(names), len(whole) - len(count))
 
 
 def starts_stated(
-    column: pd.Series[Any], periods: Periods, times: np.ndarray, name: str, issues: list[str]
+    column: pd.Series[Any], clock: Clock, name: str, issues: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The start of each entry of a column on the scale of `times`, infinite for never, and which entries lie
-    inside a period; problems go to `issues`."""
+    """The start of each entry of a column on the scale of the clock's times, infinite for never (beyond the
+    last period: as far as can be told), and which entries lie inside a period; problems go to `issues`."""
     codes, found = pd.factorize(column, sort=False)
     moments, inside, bad = np.full(len(found) + 1, np.inf), np.zeros(len(found) + 1, dtype=bool), []
     for code, moment in enumerate(found):
         try:
-            moments[code], inside[code] = _placed(moment, periods, times)
+            moments[code], inside[code] = _placed(moment, clock.calendar)
         except ValueError as cause:
             bad.append(sentence(cause))
     if bad:
         issues.append(
             f"first_treated: '{name}' holds {plural(len(bad), 'value')} that cannot be placed in time:"
             f" {bad[0]} Write each unit's first period like the time column, and leave it empty for units"
-            " that"
-            " never begin."
+            " that never begin."
         )
     return np.asarray(moments[codes]), np.asarray(inside[codes])
 
 
-def _placed(moment: Any, periods: Periods, times: np.ndarray) -> tuple[float, bool]:
-    """A start on the scale of `times`, and whether it lies inside a period rather than at its beginning."""
+def _placed(moment: Any, calendar: Periods) -> tuple[float, bool]:
+    """A start as a place in the calendar, and whether it lies inside a period, not at its beginning."""
     if isinstance(moment, str) and moment.strip().lower() in NEVER_IN_WORDS:
         return np.inf, False
     if isinstance(moment, int | float | np.number):
-        if periods.kind == "number":
-            return _numbered(float(moment), periods, times)
+        if calendar.kind == "number":
+            return _numbered(float(moment), calendar)
         if not np.isfinite(moment) or moment == 0:
             return np.inf, False
     if isinstance(moment, pd.Timestamp) and moment.tz is not None:
         moment = moment.tz_localize(None)
-    after, before = periods.first_at_or_after(moment), periods.last_at_or_before(moment)
-    if after == before:
-        return float(times[after]), False
-    if after == 0:
-        return float(times[0]) - 1, False
-    if _ends(periods):
-        return (float(times[after]) if after < len(times) else np.inf), after < len(times)
-    if _within_period(moment, periods, before):
-        return float(times[before]), True
-    return (float(times[after]) if after < len(times) else np.inf), False
+    after, before = calendar.first_at_or_after(moment), calendar.last_at_or_before(moment)
+    if after == 0 and before < 0:
+        return -1.0, False
+    if after != before and calendar.inside(moment) is not None:
+        return float(before), True
+    return (float(after) if after < len(calendar.labels) else np.inf), False
 
 
-def _ends(periods: Periods) -> bool:
-    """Whether dates stand for the month that they end."""
-    return periods.kind == "date" and bool(pd.DatetimeIndex(periods.labels).is_month_end.all())
-
-
-def _within_period(moment: Any, periods: Periods, before: int) -> bool:
-    """Whether a moment lies in the period that began at or before it."""
-    if periods.kind == "period":
-        return periods.inside(moment) is not None
-    labels = pd.DatetimeIndex(periods.labels)
-    if len(labels) < 2:
-        return False
-    return bool(pd.Timestamp(str(moment)) - labels[before] < np.diff(labels).min())
-
-
-def _numbered(moment: float, periods: Periods, times: np.ndarray) -> tuple[float, bool]:
-    labels = periods.labels.to_numpy(dtype=float)
+def _numbered(moment: float, calendar: Periods) -> tuple[float, bool]:
+    labels = calendar.labels.to_numpy(dtype=float)
     if not np.isfinite(moment) or (moment == 0 and labels[0] > 0):
         return np.inf, False
+    step = labels[1] - labels[0] if len(labels) > 1 else 1.0
     if moment >= labels[-1] + 1:
-        step = (labels[-1] - labels[0]) / times[-1] if times[-1] > 0 else 1.0
-        return float(times[-1] + np.ceil((moment - labels[-1]) / step)), False
+        return float(len(labels) - 1 + np.ceil((moment - labels[-1]) / step)), False
     if moment < labels[0]:
-        return float(np.floor(moment - labels[0])), False
-    inside = moment != np.floor(moment)
-    at = np.searchsorted(labels, np.floor(moment))
-    if labels[at] == np.floor(moment):
-        return float(times[at]), inside
-    return float(times[at]), False
+        return float(np.floor((moment - labels[0]) / step)), False
+    whole = np.floor(moment)
+    return float(np.searchsorted(labels, whole)), bool(moment != whole)
 
 
 def starts_from_treatment(

@@ -12,7 +12,13 @@ import pandas as pd
 from qieval.errors import DataError
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.methods.staggered_adoption.regressions import no_cells
-from qieval.methods.staggered_adoption.rows import regressors, require, used_rows
+from qieval.methods.staggered_adoption.rows import (
+    regressors,
+    require,
+    unit_clusters,
+    used_rows,
+    without_anticipation,
+)
 from qieval.numerics.covariance import t_interval
 from qieval.numerics.poisson_cells import CellRules, PoissonCells, poisson_cells
 from qieval.numerics.poisson_effects import (
@@ -54,7 +60,7 @@ def cells_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     found = poisson_cells(rows, times, used.first, CellRules(anticipation=design.anticipation))
     require(found.problem)
     leads = poisson_cells(rows, times, used.first, CellRules(leads=True, anticipation=design.anticipation))
-    clusters = used.of_units(used.cluster)
+    clusters = unit_clusters(design, used, used.cluster)
     factor: CellSmallSample = "none" if design.small_sample == "none" else "clusters"
 
     def covariance(influence: np.ndarray) -> np.ndarray:
@@ -183,11 +189,12 @@ def two_way_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     """One ratio of rates with unit and period effects, and its event study."""
     used = used_rows(design.unbalanced, rollout)
     rows = count_rows(used)
-    found = poisson_static(rows, (used.since >= 0).astype(float))
+    part = without_anticipation(design, used)
+    found = poisson_static(count_rows(part), (part.since >= 0).astype(float))
     require(found.problem or found.reason[0])
     code, at = relative_codes(used.since, -1 - design.anticipation)
     events = poisson_event(rows, code, len(at))
-    static = poisson_covariance(found, "cluster", used.cluster)
+    static = poisson_covariance(found, "cluster", part.cluster)
     by_time = poisson_covariance(events, "cluster", used.cluster)
     m = len(at)
     known = np.isfinite(events.beta[:m])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from qieval.fields import choice, number, values
 from qieval.rollout_design import RolloutDesign
 
-REGRESSIONS = ("interaction-weighted", "stacked", "two-way")
 COUNTS = ("poisson", "poisson two-way")
 APPROACHES = ("group-time", "interaction-weighted", "imputation", "two-stage", "stacked", "two-way", *COUNTS)
-DR_ONLY = ("group-time",)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -128,7 +128,8 @@ class StaggeredAdoption(RolloutDesign):
         found += self._wrong_for_counts() + self._wrong_for_data() + self._wrong_for_inference()
         if self.event_window:
             held = [moment for moment in self.event_window if isinstance(moment, int | float)]
-            if len(self.event_window) != 2 or len(held) != 2 or held[0] > held[1]:
+            whole = len(held) == 2 and all(moment == np.floor(moment) for moment in held)
+            if len(self.event_window) != 2 or not whole or held[0] > held[1]:
                 found.append(
                     f"event_window: {self.event_window!r} is not a first and a last period since the start."
                     " Give two whole numbers, such as (-6, 12)."
@@ -148,8 +149,11 @@ class StaggeredAdoption(RolloutDesign):
                 f"eligible, approach: triple differences are estimated by approach='group-time', not"
                 f" '{self.approach}'."
             )
-        if self.eligible is not None and self.data != "panel":
-            found.append("eligible, data: triple differences need a panel.")
+        if self.second_cluster is not None and self.approach != "group-time":
+            found.append(
+                f"second_cluster, approach: two ways of clustering are there for approach='group-time', not"
+                f" '{self.approach}'. Keep the cluster with fewer groups."
+            )
         return found
 
     def _wrong_for_data(self) -> list[str]:

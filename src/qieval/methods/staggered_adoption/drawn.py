@@ -10,7 +10,7 @@ import numpy as np
 
 from qieval.errors import EstimationError
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
-from qieval.methods.staggered_adoption.rows import roll_out_rows, used_rows
+from qieval.methods.staggered_adoption.rows import roll_out_rows, used_rows, without_anticipation
 from qieval.numerics.absorb import fit_static
 from qieval.numerics.resampling import Resampling
 from qieval.numerics.rollout_permutation import permute_rollout_linear
@@ -44,9 +44,9 @@ def wild(design: StaggeredAdoption, rollout: Rollout, effects: Effects) -> Drawn
     """The restricted wild cluster bootstrap of the overall effect of a regression."""
     used = used_rows(design.unbalanced, rollout)
     if design.approach == "two-way":
-        rows = roll_out_rows(used)
+        rows = roll_out_rows(without_anticipation(design, used))
         fit = fit_static(rows.within(), rows.treated.astype(float))
-        found = wild_cluster_bootstrap(fit, compact(used.cluster)[0], resampling(design))
+        found = wild_cluster_bootstrap(fit, compact(rows.cluster)[0], resampling(design))
     else:
         regression = effects.fitted
         known = np.isfinite(regression.estimate)

@@ -20,6 +20,10 @@ from qieval.rollout.effects import Effects
 from qieval.rollout.panel import Rollout
 from qieval.text import Count
 
+NO_REASON = (
+    " Look for a covariate that tells by itself who begins, for a window that no cohort has, and for cohorts"
+    " without comparison units."
+)
 FITS: dict[str, Callable[[StaggeredAdoption, Rollout], Effects]] = {
     "group-time": group_time.fit,
     "interaction-weighted": regressions.interaction_weighted_fit,
@@ -53,7 +57,7 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
         reasons = [reason for reason in effects.reason if reason]
         raise EstimationError(
             "data: no effect from the start on could be estimated for any cohort."
-            + (f" {reasons[0]}" if reasons else "")
+            + (f" {reasons[0]}" if reasons else NO_REASON)
         )
     inference = infer(design, rollout, effects, FITS[design.approach])
     sums = sums_of(rollout)
@@ -75,6 +79,7 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
             *words.unbalanced(design, rollout),
             *words.lone_cohorts(design, rollout),
             *words.flagged(design, rollout, effects),
+            *words.outside_window(design, effects),
             *effects.notes,
             *inference.notes,
         ),

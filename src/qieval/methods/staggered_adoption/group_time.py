@@ -3,11 +3,14 @@ functions."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
+from qieval.errors import EstimationError
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
+from qieval.methods.staggered_adoption.rows import unit_clusters
 from qieval.numerics.group_time import group_time
 from qieval.numerics.group_time_aggregate import Kind, Members, Window, aggregate
 from qieval.numerics.group_time_cells import Base, Controls, Estimator, GroupTime, Rules
@@ -66,6 +69,12 @@ def averages_of(
         balanced = float(design.balanced_to) if kind == "dynamic" and design.balanced_to >= 0 else None
         window = Window(balanced=balanced)
         found, covariance = whole.average(kind, window)
+        if balanced is not None and not len(found.at):
+            raise EstimationError(
+                f"balanced_to: no cohort was followed for {balanced:g} periods after its start. Use fewer,"
+                " or -1"
+                " for all cohorts as they are."
+            )
         influence = None
         if design.inference == "multiplier bootstrap":
             full = aggregate(cells, members, kind, window=window)
@@ -112,8 +121,7 @@ def _followed(
         cells = triple_difference(panel, eligible, rules)
         first = np.where(eligible, panel.first, np.inf)
     members = Members(first=first, weights=weights, unit=None)
-    second = None if used.second is None else used.of_units(used.second)
-    return used, cells, members, _clusters(design, used.of_units(used.cluster), second)
+    return used, cells, members, _clusters(design, used)
 
 
 def _first_weights(weights: np.ndarray) -> np.ndarray:
@@ -124,28 +132,40 @@ def _first_weights(weights: np.ndarray) -> np.ndarray:
 def _sampled(
     design: StaggeredAdoption, rollout: Rollout, rules: Rules
 ) -> tuple[Rollout, GroupTime, Members, Clusters]:
+    used = (
+        rollout if rollout.has_never or design.control_group == "never" else _up_to_the_last(design, rollout)
+    )
     rows = Rows(
-        y=rollout.outcome,
-        time=rollout.times[rollout.time],
-        first=rollout.first,
-        x=rollout.x,
-        weights=rollout.weights,
-        unit=rollout.unit,
+        y=used.outcome,
+        time=used.times[used.time],
+        first=used.first,
+        x=used.x,
+        weights=used.weights,
+        unit=used.unit,
     )
-    second = None if rollout.second is None else rollout.of_units(rollout.second)
-    return (
-        rollout,
-        group_time_rows(rows, rules),
-        rows.members(),
-        _clusters(design, rollout.of_units(rollout.cluster), second),
-    )
+    return used, group_time_rows(rows, rules), rows.members(), _clusters(design, used)
 
 
-def _clusters(design: Any, cluster: np.ndarray, second: np.ndarray | None) -> Clusters:
+def _up_to_the_last(design: StaggeredAdoption, rollout: Rollout) -> Rollout:
+    """The rows before the last cohort begins, which until then is compared with; as R did has it, cohorts are
+    weighed by these rows only."""
+    last = rollout.starts[-1]
+    kept = rollout.where(rollout.times[rollout.time] < last - design.anticipation)
+    began, row_began = (
+        None if held is None else np.where(held == last, np.inf, held)
+        for held in (kept.began, kept.row_began)
+    )
+    return replace(kept, began=began, row_began=row_began)
+
+
+def _clusters(design: StaggeredAdoption, rollout: Rollout) -> Clusters:
     """Codes of clusters by unit; None where each unit is its own."""
-    if second is not None:
-        return cluster, second
-    return None if design.cluster in (None, design.unit) else cluster
+    if rollout.second is not None:
+        second = unit_clusters(design, rollout, rollout.second)
+        return unit_clusters(design, rollout, rollout.cluster), second
+    if design.cluster in (None, design.unit):
+        return None
+    return unit_clusters(design, rollout, rollout.cluster)
 
 
 def _label(design: StaggeredAdoption) -> str:

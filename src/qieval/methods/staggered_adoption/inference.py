@@ -115,7 +115,7 @@ def _analytic(design: StaggeredAdoption, effects: Effects, arms: _Arms) -> Infer
 def _worthless(effects: Effects, design: StaggeredAdoption, arms: _Arms) -> list[str]:
     """Why an interval says nothing, in words."""
     error = effects.averages[effects.chosen(design.aggregation)].overall_error
-    if not error > 0:
+    if not error > 0 or arms.total < 2:
         return [
             "No standard error can be computed: the outcome does not vary between clusters beyond what the"
             " estimate explains."
@@ -133,7 +133,9 @@ def _worthless(effects: Effects, design: StaggeredAdoption, arms: _Arms) -> list
 def analytic_inference(design: StaggeredAdoption, effects: Effects, clusters: int, treated: int) -> Inference:
     """Intervals from the standard errors of the averages."""
     df = effects.df
-    errors = {kind: average.overall_error for kind, average in effects.averages.items()}
+    errors = {
+        kind: average.overall_error if clusters > 1 else np.nan for kind, average in effects.averages.items()
+    }
     named = f"t with {df:,.0f} degrees of freedom" if np.isfinite(df) else "normal"
     return Inference(
         overall=_overall(design, effects, errors, df),

@@ -12,6 +12,7 @@ from qieval.methods.staggered_adoption.rows import (
     roll_out_rows,
     treated_and_control,
     used_rows,
+    without_anticipation,
 )
 from qieval.numerics.interaction_weighted import interaction_weighted
 from qieval.numerics.roll_out_rows import Effects as Found
@@ -113,10 +114,10 @@ def _window(design: StaggeredAdoption, rollout: Rollout) -> Window:
 def two_way_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     """The regression with one coefficient, and its event study: a warning where starts differ."""
     used = used_rows(design.unbalanced, rollout)
-    rows = roll_out_rows(used)
-    found, events = static_effect(rows), event_study(rows, design.anticipation)
+    events = event_study(roll_out_rows(used), design.anticipation)
+    rows = roll_out_rows(without_anticipation(design, used))
+    found, share = static_effect(rows), two_way_weights(rows)
     require(found.reason[0])
-    share = two_way_weights(rows)
     return Effects(
         averages={"dynamic": _as_average(design, used, events, found)},
         df=found.df,

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from qieval.errors import EstimationError
+from qieval.errors import DataError, EstimationError
+from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.numerics.roll_out_rows import RollOutRows
 from qieval.rollout.panel import Rollout
+from qieval.rollout.starts import fixed_in_units
+from qieval.text import plural
+
+
+def unit_clusters(design: StaggeredAdoption, rollout: Rollout, codes: np.ndarray) -> np.ndarray:
+    """The cluster of each unit. DataError where units move between clusters."""
+    held, moving = fixed_in_units(codes, rollout.unit, len(rollout.units))
+    if moving:
+        raise DataError(
+            f"cluster: {plural(moving, 'unit')} of '{design.unit}' lie in several clusters over time, and"
+            f" approach='{design.approach}' needs one for each. Use the cluster that the intervention was"
+            " assigned to (as it was before the start), or approach='interaction-weighted'."
+        )
+    return held
+
+
+def without_anticipation(design: StaggeredAdoption, rollout: Rollout) -> Rollout:
+    """The rows that count as before or after; those just before the start that may be affected are left
+    out."""
+    if not design.anticipation:
+        return rollout
+    return rollout.where((rollout.since >= 0) | (rollout.since < -design.anticipation))
 
 
 def used_rows(unbalanced: str, rollout: Rollout) -> Rollout:

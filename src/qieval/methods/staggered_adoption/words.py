@@ -77,13 +77,28 @@ def too_early(design: Any, longest: int) -> str:
 
 def flagged(design: Any, rollout: Rollout, effects: Effects) -> list[str]:
     """That some cohort-periods have no estimate, with the reasons."""
-    reasons = [reason for reason in effects.reason if reason]
+    missing = np.isnan(effects.estimate)
+    reasons = [reason for reason, lacks in zip(effects.reason, missing, strict=True) if reason and lacks]
     if not reasons:
         return []
     kinds = list(dict.fromkeys(reasons))
     return [
         f"{plural(len(reasons), 'comparison')} of {len(effects.reason):,} by cohort and period could not be"
         f" made and are left out of every average: {listed(kinds, 3)} See the rows without an estimate."
+    ]
+
+
+def outside_window(design: Any, effects: Effects) -> list[str]:
+    """That no effect lies in the window that is to be shown."""
+    if not design.event_window:
+        return []
+    low, high = design.event_window
+    at = effects.averages["dynamic"].at
+    if ((at >= low) & (at <= high)).any():
+        return []
+    return [
+        f"event_window: no effect by period since the start lies between {low:g} and {high:g}; they run from"
+        f" {at.min():g} to {at.max():g}."
     ]
 
 
