@@ -24,8 +24,8 @@ LAYERS = [
     {"data", "methods", "diagnostics", "plots", "sensitivity"},
     {"own_distances"},
     {"catalogue"},
-    {"verbs", "donor_specifications", "series_tuning"},
-    {"tuning", "chaining", "specifications", "arms", "each"},
+    {"verbs", "donor_specifications", "rollout_specifications", "rollout_reach", "series_tuning"},
+    {"tuning", "chaining", "specifications", "arms", "each", "planning"},
     {"reports"},
 ]
 STRANGERS = [{"errors", "text", "progress"}, {"data", "methods", "diagnostics", "plots", "sensitivity"}]

@@ -46,9 +46,9 @@ from qieval.provenance import Protocol, lock
 from qieval.reports import disclosure
 from qieval.reports.report import Report, report
 from qieval.result import Result
+from qieval.rollout.schedules import SteppedWedge, Waves
 from qieval.rollout_design import RolloutDesign
 from qieval.row_design import RowDesign
-from qieval.schedules import SteppedWedge, Waves
 from qieval.series_design import SeriesDesign
 from qieval.series_tuning import SeriesTrial, SeriesTuning
 from qieval.specifications import SideBySide, specifications, ways_of

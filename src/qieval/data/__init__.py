@@ -24,6 +24,7 @@ from qieval.data.simulate_natural import (
     simulate_instrument,
 )
 from qieval.data.simulate_panel import simulate_panel
+from qieval.data.simulate_rollout import RolloutScenario, RolloutSimulation, simulate_rollout
 from qieval.data.simulate_series import SeriesSimulation, simulate_series
 from qieval.data.time_series import time_series
 
@@ -35,6 +36,8 @@ __all__ = [
     "Lookup",
     "NaturalExperiment",
     "RiskSetSampling",
+    "RolloutScenario",
+    "RolloutSimulation",
     "Scenario",
     "SeriesScenario",
     "SeriesSimulation",
@@ -57,6 +60,7 @@ __all__ = [
     "simulate_hospital",
     "simulate_instrument",
     "simulate_panel",
+    "simulate_rollout",
     "simulate_series",
     "time_series",
 ]

@@ -20,6 +20,7 @@ from qieval.data.simulate_natural import (
     simulate_frequent_attenders,
     simulate_instrument,
 )
+from qieval.data.simulate_rollout import simulate_rollout
 from qieval.data.simulate_series import simulate_series
 
 PACKAGE = "causaldata"
@@ -111,6 +112,17 @@ EXAMPLES = {
         'qieval\'s simulator, simulate(start=("2022-01", "2022-04", "2022-07"))',
         "MIT (made by qieval)",
         made=lambda: simulate(start=("2022-01", "2022-04", "2022-07")).panel,
+    ),
+    "practice_roll_out": Example(
+        "Simulated: 150 of 200 general practices start a service in three waves (January and July 2021,"
+        " January 2022; started), deprived ones earlier; it lowers emergency admissions more the longer it"
+        " runs, and most in the first wave; practice by month. Truth: simulate_rollout(seed=20).truth.",
+        7200,
+        10,
+        "staggered adoption",
+        "qieval's simulator, simulate_rollout(seed=20)",
+        "MIT (made by qieval)",
+        made=lambda: simulate_rollout(seed=20).frame,
     ),
     "one_hospital": Example(
         "Simulated: one hospital (programme) starts a discharge programme in January 2017 that lowers "
@@ -360,6 +372,17 @@ EXAMPLES = {
         "Apache 2.0 (repository CausalPy)",
         remote=public_files.DRINKING,
         prepared=public_files.drinking,
+    ),
+    "minimum_wage": Example(
+        "The logarithm of teenagers in work in 500 US counties 2003-2007 (log_employment); raised is the first"
+        " year in which the state's minimum wage was above the federal one (2004, 2006, 2007 or never).",
+        2500,
+        5,
+        "staggered adoption",
+        "Callaway and Sant'Anna (2021), Journal of Econometrics 225; data set mpdta of the R package did",
+        "MIT (repository csdid); R package did: GPL-2 or GPL-3",
+        remote=public_files.MINIMUM_WAGE,
+        prepared=public_files.minimum_wage,
     ),
     "tobacco_control": Example(
         "Sales of cigarettes (cigsale, packets per person) in 39 US states 1970-2000, with income, price, "

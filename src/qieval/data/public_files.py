@@ -41,6 +41,13 @@ DRINKING = RemoteFile(
     path="causalpy/data/drinking.csv",
     sha256="ef20275c38fe3ecff16ebb53cb7dc1d01cdb52879b1e54caf6fb287737579bfa",
 )
+MINIMUM_WAGE = RemoteFile(
+    name="mpdta.csv",
+    repository="d2cml-ai/csdid",
+    commit="f78f4d79cb682b18d2b0ef65e394c3a13e773ccb",
+    path="data/mpdta.csv",
+    sha256="2283bea1221a152420f98dfa20f633c5d054ea51d881115c8cd702a97bcd3167",
+)
 DEPARTMENTS = {"1": "major", "2": "single specialty", "other": "other"}
 """Types of accident and emergency department in the words of NHS England."""
 
@@ -112,6 +119,20 @@ def drinking(frame: pd.DataFrame) -> pd.DataFrame:
             "motor_vehicle": frame["mva"],
             "drugs": frame["drugs"],
             "other_external": frame["externalother"],
+        }
+    )
+
+
+def minimum_wage(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a county and year, under longer names; an empty start for counties that never begin."""
+    start = frame["first.treat"]
+    return pd.DataFrame(
+        {
+            "county": frame["countyreal"],
+            "year": frame["year"],
+            "log_employment": frame["lemp"],
+            "log_population": frame["lpop"],
+            "raised": start.where(start > 0).astype("Int64"),
         }
     )
 

@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from qieval.check import Check, Verdict
 from qieval.design import PanelDesign
+from qieval.diagnostics.trend_test import GOOD_POWER, NO_PROOF, TrendTest, slope_of_levels
 from qieval.numerics.covariance import t_interval
 from qieval.numerics.few_clusters import reliable
-from qieval.numerics.joint import wald
-from qieval.numerics.pretrends import joint_power
 from qieval.result import EventStudy, Study
 from qieval.shapes import Panel
 from qieval.text import number
 
 ASSUMPTION = "parallel trends before the start"
-GOOD_POWER = 0.8
-NO_PROOF = "Passing is no proof: trends may still have parted after the start."
-
-
-@dataclass(frozen=True, eq=False)
-class _PreTest:
-    """The test of trends before the start that the number of clusters allows: joint, or of a straight drift
-    only."""
-
-    joint: bool
-    estimate: np.ndarray
-    covariance: np.ndarray
-    slope_weights: np.ndarray
-    df: float
-
-    @property
-    def slope(self) -> tuple[float, float]:
-        """The drift per period before the start and its standard error."""
-        variance = self.slope_weights @ self.covariance @ self.slope_weights
-        return float(self.slope_weights @ self.estimate), float(np.sqrt(variance))
-
-    def p_value(self) -> float:
-        """Hotelling's joint test, or t for the drift."""
-        if self.joint:
-            return float(wald(self.estimate, self.covariance, self.df).p_hotelling)
-        drift, error = self.slope
-        return float(t_interval(np.array([drift]), np.array([error]), self.df).p_value[0])
-
-    def power(self, delta: np.ndarray, level: float) -> float:
-        """The chance that the test rejects when the truth is `delta`."""
-        if self.joint:
-            return joint_power(self.covariance, delta, level)
-        error = np.array([[self.slope[1] ** 2]])
-        return joint_power(error, np.array([self.slope_weights @ delta]), level)
 
 
 def pre_trends(study: Study) -> Check:
@@ -70,11 +33,6 @@ def pre_trends(study: Study) -> Check:
     test = _pre_test(event, before)
     p_value = test.p_value()
     drift, error = test.slope
-    what = (
-        f"Joint test of {before.sum()} differences before the start"
-        if test.joint
-        else "Test of a straight drift before the start"
-    )
     few = not reliable(int(study.facts["clusters"]), _smaller_arm(study))
     verdict: Verdict = (
         "information"
@@ -92,7 +50,7 @@ def pre_trends(study: Study) -> Check:
         "supports": "no sign that the groups were moving apart",
     }[verdict]
     text = (
-        f"{what}: p = {number(p_value)}, {found} (drift {number(drift)} per period, standard error"
+        f"{test.words}: p = {number(p_value)}, {found} (drift {number(drift)} per period, standard error"
         f" {number(error)}). {NO_PROOF}"
     )
     table = _event_table(study, before)
@@ -106,12 +64,10 @@ def _smaller_arm(study: Study) -> int:
     return min(treated, int(study.facts["clusters"]) - treated)
 
 
-def _pre_test(event: EventStudy, before: np.ndarray) -> _PreTest:
-    estimate, covariance = event.estimate[before], event.covariance[np.ix_(before, before)]
-    at = np.append(event.at[before], event.reference).astype(float)
-    centred = at - at.mean()
-    weights = (centred / (centred @ centred))[:-1]
-    return _PreTest(wald(estimate, covariance, event.df).trustworthy, estimate, covariance, weights, event.df)
+def _pre_test(event: EventStudy, before: np.ndarray) -> TrendTest:
+    weights = slope_of_levels(event.at[before], event.reference)
+    covariance = event.covariance[np.ix_(before, before)]
+    return TrendTest.of(event.estimate[before], covariance, weights, event.df)
 
 
 def pre_trend_power(study: Study) -> Check:

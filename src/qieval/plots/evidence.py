@@ -28,6 +28,15 @@ from qieval.plots.interrupted_evidence import (
 )
 from qieval.plots.love import love
 from qieval.plots.mirror import mirror
+from qieval.plots.rollout_evidence import honest_bounds
+from qieval.plots.rollout_pictures import (
+    balance_by_cohort,
+    courses_before,
+    order,
+    roll_out,
+    same_cohorts,
+    two_by_two,
+)
 from qieval.plots.synthetic import dots, earlier_dates, shared_means, weight_bars
 from qieval.plots.trajectory import before_start
 from qieval.plots.variation import no_effect
@@ -213,6 +222,13 @@ _PICTURES = {
     "bias ratio": balance_of_instrument,
     "direct effect": by_direct_effect,
     "instrument intervals": pieces,
+    "honest bounds": honest_bounds,
+    "roll-out": roll_out,
+    "two by two comparisons": two_by_two,
+    "same cohorts throughout": same_cohorts,
+    "order of the roll-out": order,
+    "balance before the roll-out": balance_by_cohort,
+    "trends before the roll-out": courses_before,
 }
 
 
