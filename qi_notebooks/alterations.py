@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import qieval as qe
-from qi_notebooks import alterations_natural
+from qi_notebooks import alterations_natural, alterations_rollout
 from qi_notebooks.controls import label
 from qi_notebooks.offers import Offers
 
@@ -43,6 +43,8 @@ def suggestions(design: qe.Design, offers: Offers, result: qe.Result | None = No
     """
     if isinstance(design, (qe.RowDesign, qe.BeforeAfter, qe.RegressionAdjustment)):
         return _of_nature(design, result)
+    if isinstance(design, qe.StaggeredAdoption):
+        return _as_alterations(alterations_rollout.of_a_roll_out(design, offers.periods(design.time)))
     if isinstance(design, qe.CohortDesign):
         return _of_similar_people(design, offers)
     if isinstance(design, qe.DonorDesign):
@@ -76,6 +78,10 @@ def _of_nature(design: qe.Design, result: qe.Result | None) -> list[Alteration]:
         found = alterations_natural.of_a_change(design, result)
     elif isinstance(design, qe.RegressionAdjustment):
         found = alterations_natural.by_a_regression(design)
+    return _as_alterations(found)
+
+
+def _as_alterations(found: Mapping[str, tuple[tuple[Any, ...], bool]]) -> list[Alteration]:
     return [Alteration(name, values, usual) for name, (values, usual) in found.items() if values]
 
 

@@ -27,7 +27,8 @@ class Ask:
 
 QUESTIONS: Mapping[str, Ask] = {
     "comparison": Ask(
-        "Is there a similar group (practices, hospitals, people) that did not get the change?",
+        "Is there a similar group (practices, hospitals, people) that did not get the change, or got it "
+        "later?",
         "Without a comparison group, everything else that changed over the same time is counted as an "
         "effect.",
     ),
@@ -100,6 +101,7 @@ QUESTIONS: Mapping[str, Ask] = {
 _SIMILAR = ("comparison", "people", "no hidden reason")
 _EVERY: Mapping[str, tuple[str, ...]] = {
     "difference_in_differences": ("comparison", "before", "one start", "same measure"),
+    "staggered_adoption": ("comparison", "before", "same measure"),
     "synthetic_control": ("comparison", "long before", "one place", "one start", "same measure"),
     "synthetic_difference_in_differences": ("comparison", "long before", "same measure"),
     "generalised_synthetic_control": ("comparison", "long before", "same measure"),
@@ -117,6 +119,14 @@ NEEDS: Mapping[str, tuple[str, ...]] = {method.stem: _EVERY[method.stem] for met
 """The questions that must be answered 'yes' for a method, by its stem in the catalogue."""
 LAST_RESORT = ("before_after",)
 """Methods that are offered only when no other fits."""
+SIMPLER: Mapping[str, tuple[str, str]] = {
+    "staggered_adoption": (
+        "difference_in_differences",
+        "All who got the change got it at about the same time, so difference-in-differences says the same in"
+        " a simpler way.",
+    ),
+}
+"""Methods that are not offered when a simpler one fits: which one, and the reason."""
 STRONGER = (
     "Another design fits your answers, or may fit, and says more: a change of the same people cannot be told "
     "from what would have happened anyway."
@@ -168,7 +178,7 @@ def advise(answers: Mapping[str, str]) -> Advice:
     """Which methods of the catalogue fit the answers; a question without an answer counts as 'not sure'.
 
     >>> everything = advise(dict.fromkeys(QUESTIONS, "yes"))
-    >>> everything.fits == tuple(stem for stem in NEEDS if stem not in LAST_RESORT)
+    >>> everything.fits == tuple(stem for stem in NEEDS if stem not in (*LAST_RESORT, *SIMPLER))
     True
     >>> one = dict.fromkeys(("comparison", "long before", "one place", "one start", "same measure"), "yes")
     >>> advise({**one, "people": "no", "many small": "no", "before": "no"}).fits[0]
@@ -185,6 +195,10 @@ def advise(answers: Mapping[str, str]) -> Advice:
             perhaps[stem] = open_
         else:
             fits.append(stem)
+    for stem, (simpler, reason) in SIMPLER.items():
+        if stem in fits and simpler in fits:
+            fits.remove(stem)
+            unfit[stem] = (reason,)
     cautions = {
         stem: said for (stem, key), said in CAUTIONS.items() if stem in fits and answers.get(key) == "yes"
     }

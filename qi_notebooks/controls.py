@@ -18,14 +18,15 @@ NONE = "(none)"
 LABELS = {
     "v": "Weights of predictors (V)",
     "per": "Per how many people",
-    "exclusion": "Why the instrument has no other way to the outcome",
     "selected": "Picked for high or low values",
     "population_sd": "Standard deviation in everybody",
     "population_mean": "Mean in everybody",
 }
 """Labels of fields whose names are too short to be understood."""
+ARGUED = {"exclusion": "Why the instrument has no other way to the outcome"}
+"""The same for fields that are written out in words."""
 REMARKS = {"exclusion": " No estimate is shown without it."}
-"""What is added to the help of a field."""
+"""What is added to the help of such a field."""
 
 
 class Control:
@@ -40,7 +41,8 @@ class Control:
         self.name = name
         self.spec = spec
         self.inner = inner
-        self.help = look.text(look.note(sentence(spec.help) + REMARKS.get(name, "")))
+        remark = REMARKS.get(name, "") if spec.role == "text" else ""
+        self.help = look.text(look.note(sentence(spec.help) + remark))
         self.message = look.text()
         self._proposed = False
         self._quiet = False
@@ -273,7 +275,7 @@ class TextControl(Control):
     wide = True
 
     def __init__(self, name: str, spec: Any) -> None:
-        super().__init__(name, spec, area(label(name), 2))
+        super().__init__(name, spec, area(ARGUED.get(name) or label(name), 2))
 
     def get(self) -> Any:
         return self.inner.value.strip()

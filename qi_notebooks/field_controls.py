@@ -62,6 +62,7 @@ NUMBERS: Mapping[str, str] = {
     "bandwidth": "by the rule; or 24; or 18, 30",
     "bias_bandwidth": "by the rule; or 36",
     "leave_out": "1500, 1600",
+    "event_window": "all; or -6, 12",
 }
 """Lists of such values."""
 

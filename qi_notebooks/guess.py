@@ -69,7 +69,17 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
         "preference",
     ),
     "before": ("before", "baseline", "pre", "earlier"),
-    "first_treated": ("first_treated", "pilot_start", "treated_from", "adopted", "adoption", "since"),
+    "first_treated": (
+        "first_treated",
+        "first.treat",
+        "pilot_start",
+        "treated_from",
+        "adopted",
+        "adoption",
+        "since",
+        "started",
+        "began",
+    ),
 }
 """The same for roles that are worth a look even though they may stay empty."""
 
@@ -77,6 +87,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "RegressionDiscontinuity": ("received",),
     "InstrumentalVariables": ("instruments",),
     "BeforeAfter": ("before",),
+    "StaggeredAdoption": ("first_treated",),
 }
 """Which of them a design has, by its name."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import qieval as qe
-from qi_notebooks import layout_natural
+from qi_notebooks import layout_natural, layout_rollout
 
 Names = tuple[str, ...]
 
@@ -212,15 +212,23 @@ def sections(design: type[qe.Design]) -> dict[str, Section]:
         return _of_one(design, Section(SERIES, FOLDED_SERIES), tried)
     if design.__name__ in layout_natural.SHOWN:
         return _of_nature(design)
+    if issubclass(design, qe.RolloutDesign):
+        known = Section(layout_rollout.SHOWN, layout_rollout.FOLDED)
+        return _all_with_the_data(design, known, layout_rollout.WITH_THE_QUESTION)
     return _of_donors(design) if has_donors(design) else {}
 
 
 def _of_nature(design: type[qe.Design]) -> dict[str, Section]:
     """The one section of a design with a rule or an instrument, or of one group before and after."""
-    fields, name = qe.fields_of(design), design.__name__
-    data = Section(layout_natural.SHOWN[name], layout_natural.FOLDED[name])
-    taken = {*data.names, *QUESTION, *layout_natural.WITH_THE_QUESTION}
-    rest = tuple(held for held in fields if held not in taken)
+    name = design.__name__
+    known = Section(layout_natural.SHOWN[name], layout_natural.FOLDED[name])
+    return _all_with_the_data(design, known, layout_natural.WITH_THE_QUESTION)
+
+
+def _all_with_the_data(design: type[qe.Design], data: Section, asked: Names) -> dict[str, Section]:
+    """One section with every field that is not asked for with the question."""
+    taken = {*data.names, *QUESTION, *asked}
+    rest = tuple(held for held in qe.fields_of(design) if held not in taken)
     return {"data": Section(data.shown, {**data.folded, MORE: rest})}
 
 

@@ -27,7 +27,7 @@ UNIT_FIELDS = ("donors", "not_donors")
 """Fields that choose among the untreated units."""
 HORIZONS = (1, 3, 6, 12, 18, 24, 36, 48, 60)
 """Numbers of periods after the start at which an effect can be stated."""
-AFTERWARDS = ("outcome", "person_time", "person", "received")
+AFTERWARDS = ("outcome", "person_time", "person", "received", "first_treated", "treatment", "eligible")
 """Fields whose columns are no characteristics from before."""
 APART = {"covariates": "instruments", "instruments": "covariates"}
 """Columns that are named in the one field are not offered in the other."""

@@ -229,7 +229,7 @@ class Study:
         """Answer the same question by every other reasonable method, for designs in which something was
         tried."""
         self._estimated()
-        design: Any = self._tried()
+        design: Any = self._designed()
         self.panel = qe.specifications(design, self._loaded())
         self.report = None
 

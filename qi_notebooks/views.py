@@ -32,9 +32,23 @@ PANEL_WORDS = {
     "gap_before": "root mean squared gap before",
     "rank": "rank",
     "units": "among units",
+    "averaged": "averages",
+    "rows_used": "rows used",
+    "units_compared": "units compared with",
+    "share_negative": "share with negative weight",
 }
-ROUNDED = ("largest_difference", "gap_before")
-TERM_WORDS = {"ATT": "average effect on the treated (ATT)"}
+ROUNDED = ("largest_difference", "gap_before", "share_negative")
+TERM_WORDS = {
+    "ATT": "average effect on the treated (ATT)",
+    "ATT, group": "ATT, by cohort, then over cohorts",
+    "ATT, simple": "ATT, all treated units and periods alike",
+    "ATT, dynamic": "ATT, by time since the start",
+    "ATT, calendar": "ATT, by calendar period",
+    "group rate ratio": "rate ratio, by cohort, then over cohorts",
+    "simple rate ratio": "rate ratio, all treated units and periods alike",
+    "dynamic rate ratio": "rate ratio, by time since the start",
+    "calendar rate ratio": "rate ratio, by calendar period",
+}
 TOO_FEW = look.note(
     "Not shown, because a group holds fewer than 10 people: its mean would tell about single ones."
 )
@@ -48,7 +62,7 @@ THEN = (
 SAID_ABOVE = ("what changed", "signals")
 """Facts of a chart that its headline tells."""
 BEYOND_THE_TREND = "change beyond the expected trend"
-ONE_TERM = (qe.SeriesDesign, qe.RowDesign, qe.BeforeAfter)
+ONE_TERM = (qe.SeriesDesign, qe.RowDesign, qe.RolloutDesign, qe.BeforeAfter)
 """Designs of whose effects only the first is shown beside altered designs."""
 SMALLEST_P = 0.0001
 LABEL_WIDTH = 44
@@ -199,7 +213,8 @@ def variation(made: qe.Variation) -> str:
 
 def side_by_side(made: qe.SideBySide) -> str:
     """Other methods beside the one of the design, with the balance or the fit that each of them reaches."""
-    gone = ["std_error", "term"] if "rank" in made.table else ["std_error", "term", "p_value"]
+    gone = ["std_error"] if "rank" in made.table or "rows_used" in made.table else ["std_error", "p_value"]
+    gone += [] if "rows_used" in made.table and made.table["term"].nunique() > 1 else ["term"]
     table = made.table.drop(columns=gone, errors="ignore")
     if (table["note"] == "").all():
         table = table.drop(columns="note")

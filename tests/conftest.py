@@ -74,6 +74,7 @@ def public_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "seatbelts.csv": _seat_belts(),
         "ae_attendances.csv": _attendances(),
         "smoking_data.csv": _tobacco(),
+        "mpdta.csv": (SHARED / "did_mpdta.csv").read_text(encoding="utf-8"),
     }
     for name, text in made.items():
         (folder / name).write_bytes(text.encode())

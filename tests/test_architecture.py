@@ -24,7 +24,14 @@ LAYERS = [
     {"data", "methods", "diagnostics", "plots", "sensitivity"},
     {"own_distances"},
     {"catalogue"},
-    {"verbs", "donor_specifications", "rollout_specifications", "rollout_reach", "series_tuning"},
+    {
+        "verbs",
+        "donor_specifications",
+        "rollout_specifications",
+        "rollout_reach",
+        "series_tuning",
+        "chained_starts",
+    },
     {"tuning", "chaining", "specifications", "arms", "each", "planning"},
     {"reports"},
 ]

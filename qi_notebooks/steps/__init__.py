@@ -12,6 +12,7 @@ from qi_notebooks.steps.choose import Choose, ChooseDonors, ChooseSeries
 from qi_notebooks.steps.findings import Assumptions, Estimate, Sensitivity
 from qi_notebooks.steps.natural import EstimateChange, EstimateCutoff, EstimateInstrument
 from qi_notebooks.steps.output import Code, ReportStep
+from qi_notebooks.steps.rollout import EstimateRollout
 from qi_notebooks.steps.series import EstimateSeries
 
 EVERY: tuple[type[Step], ...] = (
@@ -57,6 +58,8 @@ def steps_of(design: type[qe.Design]) -> tuple[type[Step], ...]:
         own = {Choose: ChooseDonors}
     if issubclass(design, qe.InterruptedTimeSeries):
         own = {Choose: ChooseSeries, Estimate: EstimateSeries}
+    if issubclass(design, qe.RolloutDesign):
+        own = {Estimate: EstimateRollout}
     if design in NATURAL:
         own = {Estimate: NATURAL[design]}
     tried = "choose" in layout.sections(design)

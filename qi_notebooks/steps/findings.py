@@ -155,7 +155,8 @@ class Sensitivity(Step):
     @property
     def _has_others(self) -> bool:
         """Whether other methods answer the same question from the same rows."""
-        return "choose" in self.app.by_name and not self.study.one_series
+        rollout = issubclass(self.study.method.design, qe.StaggeredAdoption)
+        return rollout or ("choose" in self.app.by_name and not self.study.one_series)
 
     def follow(self) -> None:
         if self._offered_for != self.study.design:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from qieval.chained_starts import FIRST, with_starts
 from qieval.cohort_design import CohortDesign
 from qieval.data.extract import Extract
 from qieval.errors import DataError, DesignError, nearest
@@ -19,7 +20,15 @@ from qieval.verbs import Data, _frame
 WEIGHT, SET = "matching_weight", "matched_set"
 
 
-def matched(result: Result, data: Data, *, panel: Data | None = None, unit: str | None = None) -> Extract:
+def matched(
+    result: Result,
+    data: Data,
+    *,
+    panel: Data | None = None,
+    unit: str | None = None,
+    start: str | None = None,
+    time: str | None = None,
+) -> Extract:
     """The rows that take part in a comparison, with their weight and matched set, ready for another method.
 
     result: what `estimate` gave for a Matching, GeneticMatching or Weighting (with or without an outcome),
@@ -34,9 +43,17 @@ def matched(result: Result, data: Data, *, panel: Data | None = None, unit: str 
     says who is treated is added where the panel lacks it. Match before you look at outcomes in the panel, on
     what was known before the start.
 
+    start, time: for a panel of people who began at different times, the column of the data with each person's
+    own start (empty: never), and the panel's column of periods. The panel rows then get `first_treated`: the
+    start of treated people, empty (never) for comparison people. Whoever serves as comparison and begins
+    later, as risk sets allow, stays 'never' and keeps only the rows before the period of their own start.
+    People in several matched rows have their panel rows once for each, told apart by `matched_row`. Go on
+    with `StaggeredAdoption(..., unit="matched_row", first_treated="first_treated", weights="matching_weight",
+    cluster="matched_set")`, and where people take part several times `second_cluster` with the person.
+
     The rows that are left out are a step of the extract's attrition. Raises DataError when the data are not
     those of the result, row labels or people repeat, or the new columns are there already; DesignError for a
-    result that has no weights of people.
+    result that has no weights of people, and for `start` without a panel or its `time`.
 
     >>> import qieval as qe
     >>> people = qe.data.simulate_cohort(500, seed=4).frame
@@ -55,11 +72,31 @@ def matched(result: Result, data: Data, *, panel: Data | None = None, unit: str 
     frame = _frame(data)
     _require_same(result, design, frame)
     weights = _weights(result, frame)
+    if (start is None) != (time is None) or (start is not None and panel is None):
+        raise DesignError(
+            "start, time: they belong together and to a panel. Name the column of the data with each person's"
+            " own start, and the panel's column of periods: panel=rows, start='started', time='month'."
+        )
     if panel is None:
         held = _extract(data, "the data that were matched", design.person)
         kept = held.keep(frame.index.isin(weights.index), _reason(result))
         return dataclasses.replace(kept, frame=kept.frame.assign(**_columns(weights, kept.frame.index)))
-    return _panel(result, frame, weights, _extract(panel, "panel rows", None), unit)
+    if start is not None:
+        weights = weights.assign(**{FIRST: _starts(frame, start, weights)})
+    return _panel(result, frame, weights, _extract(panel, "panel rows", None), (unit, time))
+
+
+def _starts(frame: pd.DataFrame, start: str, weights: pd.DataFrame) -> pd.Series[Any]:
+    """The own start of each matched row; DataError where treated people have none."""
+    if start not in frame.columns:
+        raise DataError(f"start: there is no column '{start}' in the data.{nearest(start, frame.columns)}")
+    own: pd.Series[Any] = frame.loc[weights.index, start]
+    if own[weights["treated"]].isna().any():
+        raise DataError(
+            f"start: '{start}' is empty for some treated people, so it is unknown when they began. Complete"
+            " it, or leave them out before matching."
+        )
+    return own
 
 
 def _require_same(result: Result, design: CohortDesign, frame: pd.DataFrame) -> None:
@@ -110,18 +147,25 @@ def _extract(data: Data, source: str, person: str | None) -> Extract:
 
 
 def _panel(
-    result: Result, frame: pd.DataFrame, weights: pd.DataFrame, panel: Extract, unit: str | None
+    result: Result,
+    frame: pd.DataFrame,
+    weights: pd.DataFrame,
+    panel: Extract,
+    named: tuple[str | None, str | None],
 ) -> Extract:
-    """The panel rows of matched people, with their weights."""
+    """The panel rows of matched people, with their weights. named: unit, and time where starts are known."""
     design: Any = result.design
+    unit, time = named
     person, unit = design.person or unit, unit or design.person
     _require_unit(person, unit, frame, panel.frame)
     people = weights.set_axis(pd.Index(frame.loc[weights.index, person]), axis=0)
-    if repeated := int(people.index.duplicated().sum()):
+    repeated = int(people.index.duplicated().sum())
+    if repeated and time is None:
         raise DataError(
             f"unit: {plural(repeated, 'person', 'people')} of '{person}' take part in several matched rows,"
             " and a panel row cannot count for several. Give each matched row a person of its own in data and"
-            " panel (such as person and index date together)."
+            " panel (such as person and index date together), or name `start` and `time`, and panel rows are"
+            " repeated for each."
         )
     kept = panel.keep(panel.frame[unit].isin(people.index).to_numpy(), _reason(result))
     if kept.frame.empty:
@@ -129,15 +173,15 @@ def _panel(
             f"panel: none of the matched people occurs in '{unit}'. Check that '{person}' in the data and"
             f" '{unit}' in the panel hold the same identifiers, in the same type."
         )
+    kept = dataclasses.replace(
+        kept, person=kept.person or unit, notes=(*kept.notes, *_without_rows(people, kept.frame[unit]))
+    )
+    if time is not None:
+        return with_starts(kept, people.rename(columns={"treated": design.treated}), unit, time)
     columns: dict[str, Any] = _columns(people, pd.Index(kept.frame[unit]))
     if design.treated not in kept.frame.columns:
         columns[design.treated] = people.loc[kept.frame[unit], "treated"].to_numpy().astype(int)
-    return dataclasses.replace(
-        kept,
-        frame=kept.frame.assign(**columns),
-        person=kept.person or unit,
-        notes=(*kept.notes, *_without_rows(people, kept.frame[unit])),
-    )
+    return dataclasses.replace(kept, frame=kept.frame.assign(**columns))
 
 
 def _require_unit(person: str | None, unit: str | None, frame: pd.DataFrame, panel: pd.DataFrame) -> None:

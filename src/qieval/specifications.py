@@ -19,9 +19,11 @@ from qieval.donor_specifications import donor_rows, ways_with_donors
 from qieval.errors import DesignError, EstimationError, QievalError, nearest
 from qieval.fields import declared, problems
 from qieval.methods.matching import GeneticMatching, Matching
+from qieval.methods.staggered_adoption import StaggeredAdoption
 from qieval.methods.weighting import Weighting
 from qieval.progress import progress
 from qieval.result import Result, overall
+from qieval.rollout_specifications import rollout_rows, ways_of_rollout
 from qieval.text import number, plural
 from qieval.verbs import Data, Variation, _frame
 
@@ -69,12 +71,13 @@ class SideBySide(Variation):
 
 
 def specifications(
-    design: CohortDesign | DonorDesign,
+    design: CohortDesign | DonorDesign | StaggeredAdoption,
     data: Data,
     ways: Iterable[str] | Mapping[str, Any] | None = None,
 ) -> SideBySide:
     """Estimate the same effect by every reasonable method: matching, weighting and regression for people,
-    synthetic controls and factor models for places with donors.
+    synthetic controls and factor models for places with donors, group-time effects and their relatives for
+    roll-outs.
 
     design: a Matching, GeneticMatching, Weighting or RegressionAdjustment; what it asks (treated,
     covariates, outcome, whose effect, exact characteristics) is kept, how it answers is varied. ways: some of
@@ -86,6 +89,12 @@ def specifications(
     For a design with donors the ways are those of `ways_of(design)` too: outcomes alone, predictors,
     demeaned, penalised, ridge-augmented, synthetic difference-in-differences and factor models; the table
     then has the rank among all units and the root mean squared gap before the start in place of balance.
+
+    For a StaggeredAdoption they are group-time effects by comparison group, use of covariates and rule for
+    units that lack periods, interaction-weighted, imputed, two-stage and stacked effects, the two-way
+    regression as a warning, and ratios where the outcome is a count. Beside the estimates stand what they
+    average, the rows used, the units compared with, and the share of treated observations with negative
+    weight. Ratios keep a term of their own, and the picture draws only rows with the term of the first.
 
     Raises DesignError for a design that compares no similar people and for unknown labels, DataError when
     the data do not fit the design.
@@ -101,6 +110,9 @@ def specifications(
     """
     if isinstance(design, DonorDesign):
         table, notes = donor_rows(design, _frame(data), ways)
+        return SideBySide(design, table, notes=notes)
+    if isinstance(design, StaggeredAdoption):
+        table, notes = rollout_rows(design, _frame(data), ways)
         return SideBySide(design, table, notes=notes)
     if not isinstance(design, CohortDesign):
         raise DesignError(
@@ -144,7 +156,7 @@ def _same(design: CohortDesign, way: Way) -> bool:
     return type(design) is kind and said == stated
 
 
-def ways_of(design: CohortDesign | DonorDesign) -> dict[str, Any]:
+def ways_of(design: CohortDesign | DonorDesign | StaggeredAdoption) -> dict[str, Any]:
     """The reasonable ways to answer the question of a design, as {label: (class of design, its fields)}.
 
     >>> list(ways_of(Matching(treated="t", covariates=("age",))))[:2]
@@ -152,6 +164,8 @@ def ways_of(design: CohortDesign | DonorDesign) -> dict[str, Any]:
     """
     if isinstance(design, DonorDesign):
         return dict(ways_with_donors(design))
+    if isinstance(design, StaggeredAdoption):
+        return dict(ways_of_rollout(design))
     rates = bool(design.person_time)
     wide: dict[str, Any] = {"inference": "robust"} if rates else {}
     measured = getattr(design, "mahalanobis_on", ()) or design.covariates

@@ -17,8 +17,10 @@ def test_each_method_of_the_catalogue_has_advice_and_a_template():
 def test_the_chooser_says_honestly_when_nothing_fits():
     answers = dict.fromkeys(chooser.QUESTIONS, "yes")
     everything = chooser.advise(answers)
-    assert everything.fits == tuple(stem for stem in chooser.NEEDS if stem not in chooser.LAST_RESORT)
-    assert everything.unfit == {"before_after": (chooser.STRONGER,)}
+    kept_back = {*chooser.LAST_RESORT, *chooser.SIMPLER}
+    assert everything.fits == tuple(stem for stem in chooser.NEEDS if stem not in kept_back)
+    simpler = chooser.SIMPLER["staggered_adoption"][1]
+    assert everything.unfit == {"staggered_adoption": (simpler,), "before_after": (chooser.STRONGER,)}
     answers |= dict.fromkeys(("cutoff", "moved by chance", "measured twice"), "no")
     several = chooser.advise({**answers, "one start": "no"})
     assert "synthetic_difference_in_differences" in several.fits
@@ -65,7 +67,7 @@ def test_before_and_after_is_only_ever_a_last_resort():
 def test_only_examples_for_methods_that_exist_are_listed():
     shown = chooser.Examples()
     assert {"pilot", "organ_donations"} <= set(shown.table["name"])
-    assert "castle" not in set(shown.table["name"])
+    assert "ward_falls" not in set(shown.table["name"])
     assert "organ_donations" in shown._repr_html_()
 
 
@@ -103,6 +105,19 @@ def test_one_place_leads_to_synthetic_control_and_a_caution_about_the_plain_comp
     many = chooser.advise({**answers, "one place": "no", "nothing else": "no"})
     assert many.cautions == {}
     assert "synthetic_control" in many.unfit
+
+
+def test_one_start_leads_to_the_simple_comparison_and_several_to_staggered_adoption():
+    answers = {**dict.fromkeys(chooser.QUESTIONS, "no"), "comparison": "yes", "before": "yes"}
+    answers["same measure"] = "yes"
+    several = chooser.advise(answers)
+    assert several.fits == ("staggered_adoption",)
+    assert chooser.QUESTIONS["one start"].otherwise in several.unfit["difference_in_differences"]
+    one = chooser.advise({**answers, "one start": "yes"})
+    assert one.fits == ("difference_in_differences",)
+    assert "in a simpler way" in chooser.described(one)
+    unsure = chooser.advise({**answers, "one start": chooser.UNSURE})
+    assert (unsure.fits, list(unsure.perhaps)) == (("staggered_adoption",), ["difference_in_differences"])
 
 
 def test_several_starts_lead_to_synthetic_difference_in_differences():

@@ -6,7 +6,7 @@ A unit may serve in several sub-experiments, so standard errors are clustered by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -53,7 +53,8 @@ class Window:
     weighting: 'corrected' are the corrective sample weights of Wing, Freedman and Hollingsworth (2024),
     effects of the treated group and of event time: the average then weights cohorts by their treated rows.
     'regression' is the regression of Cengiz, Dube, Lindner and Zipperer (2019), with effects of unit and of
-    period for each sub-experiment, which weights cohorts by precision.
+    period for each sub-experiment, which weights cohorts by precision. fixed (N, f): characteristics of units
+    that do not change; their association with the outcome may differ at each event time.
     """
 
     before: int
@@ -61,6 +62,7 @@ class Window:
     anticipation: int = 0
     controls: Clean = "not yet"
     weighting: Weighting = "corrected"
+    fixed: Floats | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -224,7 +226,7 @@ def _regress(
         many = int(rows.unit.max()) + 1
         groups, moments = compact(stack.cohort * many + rows.unit[stack.row])[0], stack.cell
     plain = rows.weights is None and window.weighting == "regression"
-    x = None if rows.x is None else rows.x[stack.row]
+    x = _covariates(rows, stack, window.fixed)
     base = within(two_way(groups, moments, None if plain else weight), rows.y[stack.row], x)
     at = np.delete(stack.events, reference)
     fit = fit_event(base, code, at.size)
@@ -232,6 +234,15 @@ def _regress(
     matrix = clean(found, at.size)
     reason = reasons(fit.collinear, matrix)
     return fit, Effects(at.astype(float), fit.beta, matrix, found.df, reason, np.eye(at.size))
+
+
+def _covariates(rows: RollOutRows, stack: _Stack, fixed: Floats | None) -> Floats | None:
+    """Covariates of the stacked rows: as they are, and those fixed in units once for each event time."""
+    columns = [] if rows.x is None else [rows.x[stack.row]]
+    if fixed is not None and fixed.shape[1]:
+        held = fixed[stack.row]
+        columns += [held * (stack.at == at)[:, None] for at in range(stack.events.size)]
+    return np.hstack(columns) if columns else None
 
 
 def _average(effects: Effects) -> Effects:

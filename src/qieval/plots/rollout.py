@@ -137,7 +137,7 @@ def drawn_cohorts(result: Result) -> tuple[list[str], str]:
     effects, table = effects_of(result), result.estimates
     if table is None or not len(effects.cohort):
         return [], ""
-    labels = dict(zip(table.loc[table["term"] == CELL, "cohort"], effects.cohort, strict=True))
+    labels = dict(zip(effects.cell_names[0], effects.cohort, strict=True))
     kept = largest(effects, np.array(list(labels.values()), dtype=float), MOST_PANELS)
     held = [label for label, keep in zip(labels, kept, strict=True) if keep]
     return held, left_out(len(labels), len(held))

@@ -185,6 +185,10 @@ _VARIATION = (
     "rank",
     "units",
     "gap_before",
+    "averaged",
+    "rows_used",
+    "units_compared",
+    "share_negative",
     "note",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,11 @@ class Effects:
     effect is that coefficient. df: degrees of freedom of t, infinite for the normal. reference: the
     period since the start that the others are compared with, None where each period before the start is
     compared with the one before. ratio: whether effects are logarithms of ratios. cells: effects with
-    influence functions by unit, in the order of `units` (their labels), where the approach has them. members,
+    influence functions by unit, in the order of `units` (the labels of organisations; None for people, who
+    are in the order of their sorted identifiers), where the approach has them. members,
     clusters_of_units: what averages of the cells are made with. weights: those of the two-way regression.
     overall: rows of the table of estimates beyond the averages. fitted: the regression with its rows, for a
-    bootstrap; it is not kept in results.
+    bootstrap; it is not kept in results. cell_names: what the cohort and the period of each cell are called.
     """
 
     cohort: np.ndarray
@@ -77,6 +78,7 @@ class Effects:
     weights: TwoWayWeights | None = None
     overall: pd.DataFrame | None = None
     fitted: Any = None
+    cell_names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     notes: tuple[str, ...] = ()
 
     def without_rows(self) -> Effects:
@@ -91,6 +93,11 @@ class Effects:
     def post(self) -> np.ndarray:
         """Which cells lie at or after their cohort's start (m,)."""
         return np.asarray(self.time >= self.cohort)
+
+    @property
+    def thin(self) -> np.ndarray:
+        """Which cells with an estimate have a single unit (or row) on one side (m,)."""
+        return np.asarray(np.isfinite(self.estimate) & (np.minimum(self.n_treated, self.n_control) == 1))
 
     @property
     def event(self) -> EventStudy:

@@ -164,6 +164,11 @@ def _starts(
         column = column.iloc[np.searchsorted(unit, np.arange(n_units))]
     stated, inside = starts_stated(column, clock, design.first_treated, issues)
     stated = np.where(stated > times[-1] + design.anticipation, np.inf, stated)
+    if clock.calendar.kind == "number" and clock.calendar.labels[0] <= 0 and (column == 0).any():
+        notes.append(
+            f"first_treated: 0 is one of the periods of '{design.time}', so units with 0 begin in it. If 0"
+            " stands for never, leave it empty."
+        )
     if inside.any():
         notes.append(
             f"first_treated: some starts lie inside a period of '{design.time}'. That period counts as the"

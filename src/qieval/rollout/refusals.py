@@ -22,7 +22,8 @@ def comparable(design: RolloutDesign, made: Rollout, notes: list[str]) -> list[s
             "first_treated: no unit begins after the first period of the data, so there is no change to see."
             " Check how starts are coded (like the time column; empty for never), or add earlier periods."
         ]
-    wants_never = getattr(design, "control_group", "never") == "never"
+    against = getattr(design, "approach", "group-time") in ("group-time", "stacked")
+    wants_never = against and getattr(design, "control_group", "never") == "never"
     if not made.has_never and wants_never and len(made.starts) > 1:
         return [
             "control_group: every unit begins within the data, so nobody is never treated. Use"

@@ -11,10 +11,23 @@ from qieval.errors import DesignError
 from qieval.methods.staggered_adoption import words
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.methods.staggered_adoption.group_time import averages_of
-from qieval.methods.staggered_adoption.inference import analytic_inference
-from qieval.methods.staggered_adoption.table import SINCE, overall_rows, part_rows
+from qieval.methods.staggered_adoption.inference import OF_INTERVALS, analytic_inference
+from qieval.methods.staggered_adoption.table import (
+    COHORT,
+    KINDS,
+    SINCE,
+    cell_rows,
+    overall_rows,
+    part_rows,
+)
+from qieval.numerics.few_clusters import cautious_df
 from qieval.result import Result
 from qieval.rollout.effects import Effects
+
+AGAIN = (
+    "Averaged again from effects that were estimated already, with ordinary standard errors; with few"
+    " clusters estimate again with this aggregation in the design."
+)
 
 
 def aggregate(
@@ -55,13 +68,17 @@ def aggregate(
     made = replace(effects, averages=averages)
     assert result.facts is not None and result.estimates is not None
     facts = result.facts.copy()
-    inference = analytic_inference(design, made, int(facts["clusters"]), int(facts["treated clusters"]))
+    treated, clusters = int(facts["treated clusters"]), int(facts["clusters"])
+    if stated.inference == "automatic":  # type: ignore[attr-defined]
+        made = replace(made, df=cautious_df(made.df, max(min(treated, clusters - treated), 2)))
+    inference = analytic_inference(design, made, clusters, treated)
     expected = float(facts["expected level without the intervention"])
     chosen = inference.overall[design.aggregation].estimate
     facts["interval by"] = inference.label
     facts["effect as share of the expected level"] = chosen / expected if expected > 0 else float("nan")
-    kept = result.estimates[result.estimates["at"].notna() & (result.estimates["term"] != SINCE)]
-    rows = [overall_rows(design, made, inference), part_rows(SINCE, design, made, inference, None), kept]
+    rows = [overall_rows(design, made, inference)]
+    rows += [_named(result, part_rows(term, design, made, inference, None), term) for term in KINDS]
+    rows.append(cell_rows(design, made, inference, made.cell_names))
     longest = int(facts["longest time since the start"])
     return replace(
         result,
@@ -69,5 +86,16 @@ def aggregate(
         headline=words.headline(design, longest, made, inference, expected),
         estimates=pd.concat(rows, ignore_index=True),
         facts=facts,
+        notes=(*(note for note in result.notes if not str(note).startswith(OF_INTERVALS)), AGAIN),
         kernel=made,
     )
+
+
+def _named(result: Result, rows: pd.DataFrame, term: str) -> pd.DataFrame:
+    """Rows of parts with the names that they had."""
+    assert result.estimates is not None
+    if term == SINCE:
+        return rows
+    column = "cohort" if term == COHORT else "period"
+    before = result.estimates[result.estimates["term"] == term].set_index("at")[column]
+    return rows.assign(**{column: before.reindex(rows["at"]).to_numpy()})

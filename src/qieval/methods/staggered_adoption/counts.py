@@ -13,6 +13,7 @@ from qieval.errors import DataError
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.methods.staggered_adoption.regressions import no_cells
 from qieval.methods.staggered_adoption.rows import (
+    cell_weights,
     regressors,
     require,
     unit_clusters,
@@ -37,6 +38,7 @@ from qieval.numerics.poisson_two_way import (
 )
 from qieval.rollout.effects import Average, Effects
 from qieval.rollout.panel import Rollout
+from qieval.text import plural
 
 By = {"group": "cohort", "dynamic": "event time", "calendar": "period"}
 
@@ -70,6 +72,7 @@ def cells_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     matrix = covariance(cells.influence)
     variance = np.diag(matrix)
     total = count_effects(found, cell_sets(cells, "overall")[1])
+    weight = cell_weights(used, cells.cohort, cells.time, found.n_rows)
     return Effects(
         cohort=cells.cohort,
         time=cells.time,
@@ -78,7 +81,7 @@ def cells_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         n_treated=cells.n_treated,
         n_control=cells.n_control,
         reason=cells.reason,
-        averages=_averages(found, leads, covariance, total),
+        averages=_averages(found, leads, covariance, total, weight),
         df=np.inf,
         clusters=len(np.unique(clusters)),
         label="ratio of rates by cohort and period (Poisson)"
@@ -86,14 +89,14 @@ def cells_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         else "ratio of counts by cohort and period (Poisson)",
         reference=-1 - design.anticipation,
         ratio=True,
-        notes=_dispersed(found),
+        notes=_without_events(found),
         cells=cells,
         overall=_absolute(design, total, covariance),
     )
 
 
 def _averages(
-    found: PoissonCells, leads: PoissonCells, covariance: Any, total: CountEffects
+    found: PoissonCells, leads: PoissonCells, covariance: Any, total: CountEffects, size: np.ndarray
 ) -> dict[str, Average]:
     """Log ratios by cohort, time since the start and period; 'simple' is observed over expected events of all
     treated rows, the others average the logarithms of their parts."""
@@ -111,7 +114,7 @@ def _averages(
         at, sets = cell_sets(cells, by)  # type: ignore[arg-type]
         parts = count_effects(found, sets)
         known = np.isfinite(parts.log_ratio)
-        weight = _shares(found, kind, at, sets) * known
+        weight = _shares(size, kind, at, sets) * known
         weight = weight / weight.sum() if weight.sum() > 0 else weight
         influence = np.where(known, parts.log_ratio_influence, 0.0)
         made[kind] = Average(
@@ -125,10 +128,10 @@ def _averages(
     return made
 
 
-def _shares(found: PoissonCells, kind: str, at: np.ndarray, sets: np.ndarray) -> np.ndarray:
-    """How the parts are averaged: cohorts by their size, others plainly from the start on."""
+def _shares(size: np.ndarray, kind: str, at: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """How the parts are averaged: cohorts by the size of their cells, others plainly from the start on."""
     if kind == "group":
-        return np.array([found.n_rows[inside].mean() for inside in sets.T])
+        return np.array([size[inside].mean() for inside in sets.T])
     return (at >= 0).astype(float) if kind == "dynamic" else np.ones(len(at))
 
 
@@ -178,10 +181,20 @@ def _absolute(design: StaggeredAdoption, total: CountEffects, covariance: Any) -
     return pd.DataFrame(found)
 
 
-def _dispersed(found: PoissonCells) -> tuple[str, ...]:
+def _without_events(found: PoissonCells) -> tuple[str, ...]:
+    """What counts of zero do to ratios."""
     notes = []
     if found.n_zero_units:
         notes.append(f"{found.n_zero_units:,} units without a single event say nothing about ratios.")
+    nothing = int((found.cells.post & (found.observed == 0)).sum())
+    if nothing:
+        notes.append(
+            f"In {plural(nothing, 'comparison')} by cohort and period nobody treated had an event. A ratio"
+            " of 0"
+            " has no logarithm, so these are left out of every average and of the events prevented: the"
+            " effect"
+            " is understated. Use longer periods, or the rate as outcome of another approach."
+        )
     return tuple(notes)
 
 

@@ -183,6 +183,12 @@ class StaggeredAdoption(RolloutDesign):
                 "inference, approach: the multiplier bootstrap works on the influence functions of"
                 f" approach='group-time', not '{self.approach}'."
             )
+        if self.second_cluster is not None and self.inference in ("cluster jackknife", "randomisation"):
+            found.append(
+                f"second_cluster, inference: '{self.inference}' knows one way of clustering. Leave out the"
+                " second"
+                " (keep the one with fewer groups), or use inference='analytic'."
+            )
         if self.inference == "randomisation" and self.rollout_randomised == "no":
             found.append(
                 "inference, rollout_randomised: drawing the order again is only a test where it was drawn by"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
     expected = _expected_level(rollout, effects, sums)
     headline = words.headline(design, words.followed(rollout), effects, inference, expected)
     facts = _facts(design, rollout, effects, inference, expected)
-    kernel = effects.without_rows()
+    names = (rollout.labels(effects.cohort), rollout.labels(effects.time))
+    kernel = replace(effects.without_rows(), cell_names=names)
     if brief:
         table = overall_rows(design, effects, inference)
         return Result(design=design, headline=headline, estimates=table, facts=facts, kernel=kernel)
@@ -79,6 +81,9 @@ def estimate(design: StaggeredAdoption, frame: pd.DataFrame, *, brief: bool = Fa
             *words.unbalanced(design, rollout),
             *words.lone_cohorts(design, rollout),
             *words.flagged(design, rollout, effects),
+            *words.ignored(design),
+            *words.thin(design, rollout, effects),
+            *words.hidden(design, effects),
             *words.outside_window(design, effects),
             *effects.notes,
             *inference.notes,

@@ -52,7 +52,7 @@ def fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
         label=_label(design),
         reference=-1 - design.anticipation if design.base_period == "universal" else None,
         cells=cells,
-        units=used.units,
+        units=used.units if design.units_are == "organisations" and used.began is not None else None,
         members=members,
         clusters_of_units=clusters,
     )
@@ -63,6 +63,8 @@ def averages_of(
 ) -> tuple[dict[str, Average], np.ndarray]:
     """Every average of effects by cohort and period, and the covariance of the cells."""
     whole = together(cells, members, clusters, _small_sample(design))
+    ways = clusters if isinstance(clusters, tuple) else ()
+    single = [together(cells, members, way, _small_sample(design)) for way in ways]
     made: dict[str, Average] = {}
     kinds: tuple[Kind, ...] = ("group", "simple", "dynamic", "calendar")
     for kind in kinds:
@@ -72,8 +74,7 @@ def averages_of(
         if balanced is not None and not len(found.at):
             raise EstimationError(
                 f"balanced_to: no cohort was followed for {balanced:g} periods after its start. Use fewer,"
-                " or -1"
-                " for all cohorts as they are."
+                " or -1 for all cohorts as they are."
             )
         influence = None
         if design.inference == "multiplier bootstrap":
@@ -84,10 +85,17 @@ def averages_of(
             estimate=found.estimate,
             covariance=covariance[1:, 1:],
             overall=found.overall,
-            overall_error=float(np.sqrt(covariance[0, 0])) if covariance[0, 0] > 0 else np.nan,
+            overall_error=_root(covariance, *(one.average(kind, window)[1] for one in single)),
             influence=influence,
         )
     return made, whole.of_cells
+
+
+def _root(*covariances: np.ndarray) -> float:
+    """The standard error of the overall effect: the largest of several (two ways of clustering are never
+    taken as more certain than either alone)."""
+    variance = max(float(held[0, 0]) for held in covariances)
+    return float(np.sqrt(variance)) if variance > 0 else np.nan
 
 
 def _small_sample(design: StaggeredAdoption) -> SmallSample:
@@ -132,30 +140,35 @@ def _first_weights(weights: np.ndarray) -> np.ndarray:
 def _sampled(
     design: StaggeredAdoption, rollout: Rollout, rules: Rules
 ) -> tuple[Rollout, GroupTime, Members, Clusters]:
-    used = (
-        rollout if rollout.has_never or design.control_group == "never" else _up_to_the_last(design, rollout)
-    )
+    followed = rollout.began is not None
     rows = Rows(
-        y=used.outcome,
-        time=used.times[used.time],
-        first=used.first,
-        x=used.x,
-        weights=used.weights,
-        unit=used.unit,
+        y=rollout.outcome,
+        time=rollout.times[rollout.time],
+        first=rollout.first,
+        x=rollout.x,
+        weights=rollout.weights,
+        unit=rollout.unit if followed else None,
     )
-    return used, group_time_rows(rows, rules), rows.members(), _clusters(design, used)
+    members = rows.members()
+    if not followed and not rollout.has_never and design.control_group == "not yet":
+        members = _before_the_last(design, rollout, members)
+    clusters = _clusters(design, rollout) if followed else _clusters_of_rows(rollout)
+    return rollout, group_time_rows(rows, rules), members, clusters
 
 
-def _up_to_the_last(design: StaggeredAdoption, rollout: Rollout) -> Rollout:
-    """The rows before the last cohort begins, which until then is compared with; as R did has it, cohorts are
-    weighed by these rows only."""
-    last = rollout.starts[-1]
-    kept = rollout.where(rollout.times[rollout.time] < last - design.anticipation)
-    began, row_began = (
-        None if held is None else np.where(held == last, np.inf, held)
-        for held in (kept.began, kept.row_began)
-    )
-    return replace(kept, began=began, row_began=row_began)
+def _before_the_last(design: StaggeredAdoption, rollout: Rollout, members: Members) -> Members:
+    """Cohorts weighed by the rows before the last cohort may anticipate its start, as R did has it: later
+    rows are compared with nobody."""
+    counted = rollout.times[rollout.time] < rollout.starts[-1] - design.anticipation
+    weights = np.ones(len(rollout)) if members.weights is None else members.weights
+    return replace(members, weights=np.where(counted, weights, 0.0))
+
+
+def _clusters_of_rows(rollout: Rollout) -> Clusters:
+    """Clusters of repeated cross-sections; None where each row is its own."""
+    if rollout.second is not None:
+        return rollout.cluster, rollout.second
+    return None if np.bincount(rollout.cluster).max() == 1 else rollout.cluster
 
 
 def _clusters(design: StaggeredAdoption, rollout: Rollout) -> Clusters:

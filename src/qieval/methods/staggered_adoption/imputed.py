@@ -8,7 +8,7 @@ import numpy as np
 
 from qieval.errors import EstimationError
 from qieval.methods.staggered_adoption.design import StaggeredAdoption
-from qieval.methods.staggered_adoption.rows import regressors, treated_and_control, used_rows
+from qieval.methods.staggered_adoption.rows import cell_weights, regressors, treated_and_control, used_rows
 from qieval.numerics.imputation import Averages, averages, by_cell, overall
 from qieval.numerics.imputation_model import ImputationRows, Imputed, impute
 from qieval.numerics.imputation_pretrends import Pretrends, pretrends
@@ -88,7 +88,7 @@ def _cells(design: StaggeredAdoption, used: Rollout, found: Averages) -> Effects
     """Effects by cohort and period, and their averages."""
     cohort, time = found.label[:, 0], found.label[:, 1].astype(np.int64)
     n_treated, n_control = treated_and_control(used, cohort, time)
-    size = _sizes(used, cohort, time, found.n_rows)
+    size = cell_weights(used, cohort, time, found.n_rows)
     covariance = found.covariance * _factor(design, used)
     variance = np.diag(covariance)
     return Effects(
@@ -104,19 +104,6 @@ def _cells(design: StaggeredAdoption, used: Rollout, found: Averages) -> Effects
         clusters=len(np.unique(used.cluster)),
         label="imputation (Borusyak, Jaravel and Spiess)",
         reference=-1 - design.anticipation,
-    )
-
-
-def _sizes(rollout: Rollout, cohort: np.ndarray, time: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
-    """The weights of the rows averaged in each cell."""
-    if rollout.weights is None:
-        return n_rows.astype(float)
-    when = rollout.times[rollout.time]
-    return np.array(
-        [
-            rollout.weights[(rollout.first == start) & (when == moment)].sum()
-            for start, moment in zip(cohort, time, strict=True)
-        ]
     )
 
 

@@ -13,12 +13,16 @@ from qieval.methods.staggered_adoption.drawn import randomised, resampling, wild
 from qieval.numerics.cluster_jackknife import cluster_jackknife
 from qieval.numerics.covariance import t_interval
 from qieval.numerics.few_clusters import cautious_df, reliable
+from qieval.numerics.joint import sup_t
 from qieval.numerics.multiplier_bootstrap import multiplier_bootstrap
 from qieval.rollout.effects import Average, Effects
 from qieval.rollout.panel import Rollout
 from qieval.text import plural
 
 Fit = Callable[[StaggeredAdoption, Rollout], Effects]
+OF_INTERVALS = ("With ", "Standard errors of the multiplier", "The interval of the headline", "Without ")
+"""How notes about the interval begin."""
+ORDINARY = ("analytic", "multiplier bootstrap")
 MOST_JACKKNIFED = 400
 """The jackknife over clusters estimates once for each; beyond this many clusters it is not needed."""
 
@@ -78,6 +82,7 @@ def infer(design: StaggeredAdoption, rollout: Rollout, effects: Effects, fit: Fi
     wanted = design.inference
     if wanted == "automatic":
         few = not reliable(arms.total, arms.smaller) and arms.total <= MOST_JACKKNIFED
+        few = few and rollout.second is None
         wanted = "cluster jackknife" if few and arms.smaller > 1 else "analytic"
     if wanted == "multiplier bootstrap":
         return _bootstrapped(design, effects, analytic)
@@ -97,7 +102,11 @@ def _arms(design: StaggeredAdoption, rollout: Rollout) -> _Arms:
     ever = np.isfinite(first)
     against_never = design.control_group == "never" and rollout.has_never
     others = ~ever if against_never else first > rollout.starts.min()
-    return _Arms(_distinct(cluster[ever]), _distinct(cluster[others]), _distinct(cluster))
+    found = _Arms(_distinct(cluster[ever]), _distinct(cluster[others]), _distinct(cluster))
+    if rollout.second is None:
+        return found
+    ways = _distinct(rollout.second)
+    return _Arms(min(found.treated, ways), min(found.compared, ways), min(found.total, ways))
 
 
 def _distinct(codes: np.ndarray) -> int:
@@ -106,7 +115,7 @@ def _distinct(codes: np.ndarray) -> int:
 
 def _analytic(design: StaggeredAdoption, effects: Effects, arms: _Arms) -> Inference:
     df = effects.df
-    if design.inference == "automatic":
+    if design.inference == "automatic" or design.second_cluster is not None:
         df = cautious_df(df, max(arms.smaller, 2))
     found = analytic_inference(design, replace(effects, df=df), arms.total, arms.treated)
     return replace(found, notes=(*found.notes, *_worthless(effects, design, arms)))
@@ -119,6 +128,19 @@ def _worthless(effects: Effects, design: StaggeredAdoption, arms: _Arms) -> list
         return [
             "No standard error can be computed: the outcome does not vary between clusters beyond what the"
             " estimate explains."
+        ]
+    if design.second_cluster is not None and not reliable(arms.total, arms.smaller):
+        return [
+            f"With {plural(arms.smaller, 'group')} in the smaller way of clustering errors of two ways are"
+            " too small, and no interval for few groups knows of two. Keep the way with fewer groups"
+            " alone, with"
+            " inference='cluster jackknife'."
+        ]
+    if arms.smaller > 1 and not reliable(arms.total, arms.smaller) and design.inference in ORDINARY:
+        return [
+            f"With {plural(arms.total, 'cluster')} ({plural(arms.smaller, 'cluster')} in the smaller group)"
+            f" intervals by inference='{design.inference}' are too narrow. Use 'automatic' or 'cluster"
+            " jackknife'."
         ]
     if arms.smaller == 1:
         which = "begins" if arms.treated == 1 else "is compared with"
@@ -181,8 +203,7 @@ def _bootstrapped(design: StaggeredAdoption, effects: Effects, analytic: Inferen
         criticals=criticals,
         notes=(
             "Standard errors of the multiplier bootstrap come from the interquartile range of the draws,"
-            " as in R"
-            " did, and may differ from analytic ones by a few per cent.",
+            " as in R did, and may differ from analytic ones by a few per cent.",
         ),
     )
 
@@ -208,13 +229,17 @@ def _jackknifed(
             return replace(analytic, notes=(*analytic.notes, found.reason[0]))
         raise EstimationError(f"inference: {found.reason[0][0].lower()}{found.reason[0][1:]}")
     errors = found.std_error
-    df = cautious_df(float(found.df), max(_arms(design, rollout).smaller, 2))
+    arms = _arms(design, rollout)
+    df = cautious_df(float(found.df), max(arms.smaller, 2))
     kinds = list(effects.averages)
-    parts, at = {}, len(kinds)
+    parts, criticals, at = {}, {}, len(kinds)
     for kind in kinds:
         size = len(effects.averages[kind].at)
         parts[kind] = errors[at : at + size]
         at += size
+        known = np.flatnonzero(errors[at - size : at] > 0) + at - size
+        if len(known):
+            criticals[kind] = float(sup_t(found.covariance[np.ix_(known, known)], df, design.level))
     parts["cells"] = errors[at:]
     return replace(
         analytic,
@@ -222,12 +247,10 @@ def _jackknifed(
         label=f"jackknife over {plural(len(codes), 'cluster')}, t with {df:,.0f} degrees of freedom",
         df=df,
         errors=parts,
-        bands=False,
+        criticals=criticals,
         notes=(
-            f"With {plural(len(codes), 'cluster')} ({analytic.treated_clusters:,} that begin) ordinary"
-            " standard errors would be too small; these come from leaving out each cluster in turn. Bands"
-            " over"
-            " all periods are not given.",
+            f"With {plural(len(codes), 'cluster')} ({plural(arms.smaller, 'cluster')} on the smaller side)"
+            " ordinary standard errors would be too small; these come from leaving out each cluster in turn.",
         ),
     )
 

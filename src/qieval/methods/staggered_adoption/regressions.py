@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from qieval.methods.staggered_adoption.design import StaggeredAdoption
 from qieval.methods.staggered_adoption.rows import (
     require,
     roll_out_rows,
+    split_covariates,
     treated_and_control,
     used_rows,
     without_anticipation,
@@ -73,7 +75,9 @@ def stacked_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     """One data set per cohort with units that are clean comparisons in its window, stacked."""
     used = used_rows(design.unbalanced, rollout)
     window = _window(design, used)
-    found = stacked(roll_out_rows(used), window)
+    changing, fixed = split_covariates(used)
+    rows = replace(roll_out_rows(used), x=changing if changing.shape[1] else None)
+    found = stacked(rows, replace(window, fixed=fixed))
     require(found.problem)
     average = _as_average(design, used, found.effects, found.average)
     shown = used.labels(found.cohort)
@@ -117,7 +121,8 @@ def two_way_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     events = event_study(roll_out_rows(used), design.anticipation)
     rows = roll_out_rows(without_anticipation(design, used))
     found, share = static_effect(rows), two_way_weights(rows)
-    require(found.reason[0])
+    if np.isnan(found.estimate[0]):
+        require(found.reason[0])
     return Effects(
         averages={"dynamic": _as_average(design, used, events, found)},
         df=found.df,

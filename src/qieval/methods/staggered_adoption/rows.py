@@ -40,14 +40,24 @@ def used_rows(unbalanced: str, rollout: Rollout) -> Rollout:
 def regressors(rollout: Rollout) -> np.ndarray | None:
     """Covariates of a regression (n, k): as they are where they change within units; those that do not, once
     for each period but the first, because unit effects take up everything else about them."""
-    columns = []
-    for column in rollout.x.T:
-        fixed = rollout.of_units(column)[rollout.unit]
-        if rollout.began is not None and (column == fixed).all():
-            columns += [np.where(rollout.time == t, column, 0.0) for t in range(1, rollout.n_periods)]
-        else:
-            columns.append(column)
+    changing, fixed = split_covariates(rollout)
+    by_period = [
+        np.where(rollout.time == t, column, 0.0) for column in fixed.T for t in range(1, rollout.n_periods)
+    ]
+    columns = [*changing.T, *by_period]
     return np.column_stack(columns) if columns else None
+
+
+def split_covariates(rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
+    """Covariates that change within units (n, k), and those that do not (n, f)."""
+    fixed = np.array(
+        [
+            rollout.began is not None and bool((column == rollout.of_units(column)[rollout.unit]).all())
+            for column in rollout.x.T
+        ],
+        dtype=bool,
+    )
+    return rollout.x[:, ~fixed], rollout.x[:, fixed]
 
 
 def roll_out_rows(rollout: Rollout, *, clusters: bool = True) -> RollOutRows:
@@ -61,6 +71,19 @@ def roll_out_rows(rollout: Rollout, *, clusters: bool = True) -> RollOutRows:
         x=regressors(rollout),
         weights=rollout.weights,
         clusters=rollout.cluster if clusters else None,
+    )
+
+
+def cell_weights(rollout: Rollout, cohort: np.ndarray, time: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
+    """The weights of the rows of each cohort in each period (m,)."""
+    if rollout.weights is None:
+        return np.asarray(n_rows, dtype=float)
+    when = rollout.times[rollout.time]
+    return np.array(
+        [
+            rollout.weights[(rollout.first == start) & (when == moment)].sum()
+            for start, moment in zip(cohort, time, strict=True)
+        ]
     )
 
 

@@ -9,27 +9,23 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from qieval.methods.staggered_adoption.table import FEWEST_SHOWN
 from qieval.rollout.effects import Effects
 from qieval.rollout.panel import Rollout
-
-FEWEST_SHOWN = 10
-"""The mean of fewer people could tell about one of them."""
 
 
 def observed_and_expected(design: Any, rollout: Rollout, effects: Effects, sums: Sums) -> pd.DataFrame:
     """Weighted means by cohort and period, and from each start on what they would have been.
 
-    Rates where there is an exposure. Cohorts of fewer than ten people are not shown.
+    Rates where there is an exposure. Means of fewer than ten people are left empty.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums.above / sums.total
+    if design.units_are == "people":
+        mean = np.where(sums.rows < FEWEST_SHOWN, np.nan, mean)
     expected = _expected(rollout, effects, mean)
     axis = rollout.periods.axis()
-    shown = [
-        i
-        for i in range(len(sums.rows))
-        if sums.rows[i].any() and (design.units_are != "people" or sums.rows[i].max() >= FEWEST_SHOWN)
-    ]
+    shown = np.flatnonzero(np.isfinite(mean).any(axis=1))
     nothing = np.full(rollout.n_periods, np.nan)
     return pd.concat(
         [

@@ -22,6 +22,9 @@ SINCE, COHORT, CALENDAR, CELL = (
 KINDS = {SINCE: "dynamic", COHORT: "group", CALENDAR: "calendar"}
 AGREED = ["term", "at", "estimate", "std_error", "conf_low", "conf_high", "p_value"]
 BAND = ["band_low", "band_high"]
+THIN = "A single unit stands on one side, so the standard error leaves out how much such units vary."
+FEWEST_SHOWN = 10
+"""The effect in fewer people could tell about one of them."""
 
 
 def estimates(design: Any, rollout: Rollout, effects: Effects, inference: Inference) -> pd.DataFrame:
@@ -34,8 +37,26 @@ def estimates(design: Any, rollout: Rollout, effects: Effects, inference: Infere
         for term, kind in KINDS.items()
         if kind in effects.averages
     ]
-    parts += [_cell_rows(design, rollout, effects, inference)] if len(effects.cohort) else []
+    if len(effects.cohort):
+        names = (rollout.labels(effects.cohort), rollout.labels(effects.time))
+        parts.append(cell_rows(design, effects, inference, names))
     return pd.concat([rows, *parts], ignore_index=True)
+
+
+def shown_parts(design: Any, effects: Effects, term: str, at: np.ndarray) -> np.ndarray:
+    """Which parts of an average may be shown: of people, only what rests on ten or more treated."""
+    if design.units_are != "people" or not len(effects.cohort):
+        return np.ones(len(at), dtype=bool)
+    key = {SINCE: effects.time - effects.cohort, COHORT: effects.cohort, CALENDAR: effects.time}[term]
+    used = np.isfinite(effects.estimate) & (effects.post | (term == SINCE))
+    if term == COHORT:
+        most = [effects.n_treated[used & (key == part)].max(initial=0) for part in at]
+        return np.array(most) >= FEWEST_SHOWN
+    everybody = sum(effects.n_treated[effects.cohort == start].max() for start in np.unique(effects.cohort))
+    rests_on = [
+        effects.n_treated[used & (key == part)].sum() if (key == part).any() else everybody for part in at
+    ]
+    return np.array(rests_on) >= FEWEST_SHOWN
 
 
 def overall_rows(design: Any, effects: Effects, inference: Inference) -> pd.DataFrame:
@@ -64,7 +85,7 @@ def part_rows(
     kind = KINDS[term]
     average = effects.averages[kind]
     error = inference.part_error(kind, average)
-    kept = np.isfinite(average.estimate)
+    kept = np.isfinite(average.estimate) & shown_parts(design, effects, term, average.at)
     if term == SINCE and design.event_window:
         low, high = design.event_window
         kept &= (average.at >= low) & (average.at <= high)
@@ -100,8 +121,11 @@ def _critical(
     return float(sup_t(covariance[np.ix_(known, known)], inference.df, design.level))
 
 
-def _cell_rows(design: Any, rollout: Rollout, effects: Effects, inference: Inference) -> pd.DataFrame:
-    """One row per cohort and period; those that cannot be estimated say why in `note`."""
+def cell_rows(
+    design: Any, effects: Effects, inference: Inference, names: tuple[list[str], list[str]]
+) -> pd.DataFrame:
+    """One row per cohort and period (names: of both); those that cannot be estimated say why in `note`. Of
+    people, only cells with ten or more treated."""
     error = inference.errors.get("cells", effects.std_error)
     found = t_interval(effects.estimate, error, inference.df, design.level)
     table = pd.DataFrame(
@@ -113,11 +137,15 @@ def _cell_rows(design: Any, rollout: Rollout, effects: Effects, inference: Infer
             "conf_low": found.low,
             "conf_high": found.high,
             "p_value": found.p_value,
-            "cohort": rollout.labels(effects.cohort),
-            "period": rollout.labels(effects.time),
-            "note": list(effects.reason),
+            "cohort": names[0],
+            "period": names[1],
+            "note": [
+                why or (THIN if few else "") for why, few in zip(effects.reason, effects.thin, strict=True)
+            ],
         }
     )
+    if design.units_are == "people":
+        table = table[(effects.n_treated >= FEWEST_SHOWN) | ~np.isfinite(effects.estimate)]
     return _as_ratio(table) if effects.ratio else table
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qieval.methods.staggered_adoption.inference import Inference, Overall
+from qieval.methods.staggered_adoption.table import FEWEST_SHOWN
 from qieval.methods.words import amount, between
 from qieval.rollout.effects import Effects
 from qieval.rollout.panel import Rollout
@@ -88,6 +89,63 @@ def flagged(design: Any, rollout: Rollout, effects: Effects) -> list[str]:
     ]
 
 
+def thin(design: Any, rollout: Rollout, effects: Effects) -> list[str]:
+    """That averages rest on cells in which a single unit is left of a larger cohort."""
+    lone = set(lone_starts(rollout))
+    few = effects.thin & effects.post & ~np.isin(effects.cohort, list(lone))
+    if not few.any():
+        return []
+    return [
+        f"In {plural(int(few.sum()), 'comparison')} by cohort and period a single unit stands for its cohort"
+        " (or for those it is compared with), because others are not observed then. It counts for all of"
+        " them in the averages, and standard errors leave out how much such units vary: too narrow. End the"
+        " data earlier (last_period), or use aggregation='group' on cohorts that stay."
+    ]
+
+
+def hidden(design: Any, effects: Effects) -> list[str]:
+    """That effects of few people are not shown alone."""
+    few = np.isfinite(effects.estimate) & (effects.n_treated < FEWEST_SHOWN)
+    if design.units_are != "people" or not few.any():
+        return []
+    return [
+        "Effects that rest on fewer than ten treated people are not shown on their own; they are part of the"
+        " overall effect."
+    ]
+
+
+def lone_starts(rollout: Rollout) -> list[float]:
+    """The starts of cohorts that are a single unit."""
+    if rollout.began is None:
+        return []
+    return [float(start) for start in rollout.starts if (rollout.began == start).sum() == 1]
+
+
+IGNORED = {
+    "estimator": ("group-time",),
+    "base_period": ("group-time",),
+    "balanced_to": ("group-time",),
+    "control_group": ("group-time", "stacked"),
+    "aggregation": ("group-time", "interaction-weighted", "imputation", "two-stage", "poisson"),
+}
+"""Which approaches obey a field."""
+
+
+def ignored(design: Any) -> list[str]:
+    """Fields that were set away from their default and that the approach does not use."""
+    stated = design.stated()
+    found = [
+        f"{name}={stated[name]!r}"
+        for name, approaches in IGNORED.items()
+        if name in stated and design.approach not in approaches
+    ]
+    if design.approach == "poisson" and design.unbalanced == "cross-sections":
+        found.append("unbalanced='cross-sections'")
+    if not found:
+        return []
+    return [f"approach='{design.approach}' does not use {listed(found)}; the estimate is the same without."]
+
+
 def outside_window(design: Any, effects: Effects) -> list[str]:
     """That no effect lies in the window that is to be shown."""
     if not design.event_window:
@@ -104,10 +162,7 @@ def outside_window(design: Any, effects: Effects) -> list[str]:
 
 def lone_cohorts(design: Any, rollout: Rollout) -> list[str]:
     """That some cohorts are a single unit."""
-    if rollout.began is None:
-        return []
-    sizes = [int((rollout.began == start).sum()) for start in rollout.starts]
-    lone = [label for label, size in zip(rollout.labels(rollout.starts), sizes, strict=True) if size == 1]
+    lone = rollout.labels(np.array(lone_starts(rollout)))
     if not lone:
         return []
     return [
