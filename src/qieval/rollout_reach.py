@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qieval.methods.staggered_adoption import StaggeredAdoption
-from qieval.methods.staggered_adoption.regressions import _window
+from qieval.methods.staggered_adoption.regressions import stacking_window
 from qieval.methods.staggered_adoption.rows import roll_out_rows, used_rows
 from qieval.numerics.stacked import stacked
 from qieval.result import Result
@@ -59,7 +59,7 @@ def _comparison(design: StaggeredAdoption, used: Rollout) -> np.ndarray:
 
 def _stacked(design: StaggeredAdoption, used: Rollout) -> tuple[int, int]:
     """Rows in any of the stacked data sets, and units that are a comparison in one."""
-    window = _window(design, used)
+    window = stacking_window(design, used)
     found = stacked(roll_out_rows(used), window)
     inside = np.zeros(len(used), dtype=bool)
     inside[found.row] = True

@@ -375,7 +375,7 @@ EXAMPLES = {
     ),
     "minimum_wage": Example(
         "The logarithm of teenagers in work in 500 US counties 2003-2007 (log_employment); raised is the"
-        " first year in which the state's minimum wage was above the federal one (2004, 2006, 2007 or never).",
+        " first year in which the state's minimum wage was above the federal one (2004, 2006, 2007, never).",
         2500,
         5,
         "staggered adoption",

@@ -183,16 +183,14 @@ def _overall(
 
 def _bootstrapped(design: StaggeredAdoption, effects: Effects, analytic: Inference) -> Inference:
     """Standard errors and critical values from drawn multipliers, as R did has them by default."""
-    errors, criticals, overall = {}, {}, {}
-    for kind, average in effects.averages.items():
-        assert average.influence is not None
-        found = multiplier_bootstrap(average.influence, resampling(design), effects.clusters_of_units)
-        overall[kind] = float(found.std_error[0])
-        errors[kind] = found.std_error[1:]
-        if average.influence.shape[1] > 1:
-            parts = multiplier_bootstrap(
-                average.influence[:, 1:], resampling(design), effects.clusters_of_units
-            )
+    held = {kind: average.influence for kind, average in effects.averages.items()}
+    whole = np.column_stack([influence[:, 0] for influence in held.values() if influence is not None])
+    found = multiplier_bootstrap(whole, resampling(design), effects.clusters_of_units)
+    overall = dict(zip(held, found.std_error.tolist(), strict=True))
+    errors, criticals = {}, {}
+    for kind, influence in held.items():
+        if influence is not None and influence.shape[1] > 1:
+            parts = multiplier_bootstrap(influence[:, 1:], resampling(design), effects.clusters_of_units)
             errors[kind], criticals[kind] = parts.std_error, float(parts.critical)
     return replace(
         analytic,

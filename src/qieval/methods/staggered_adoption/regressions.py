@@ -74,7 +74,7 @@ def _factor(design: StaggeredAdoption, rollout: Rollout) -> float:
 def stacked_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     """One data set per cohort with units that are clean comparisons in its window, stacked."""
     used = used_rows(design.unbalanced, rollout)
-    window = _window(design, used)
+    window = stacking_window(design, used)
     changing, fixed = split_covariates(used)
     rows = replace(roll_out_rows(used), x=changing if changing.shape[1] else None)
     found = stacked(rows, replace(window, fixed=fixed))
@@ -99,7 +99,7 @@ def stacked_fit(design: StaggeredAdoption, rollout: Rollout) -> Effects:
     )
 
 
-def _window(design: StaggeredAdoption, rollout: Rollout) -> Window:
+def stacking_window(design: StaggeredAdoption, rollout: Rollout) -> Window:
     """The window that is stated, or the longest that every cohort has."""
     last = rollout.times[-1]
     if design.event_window:
