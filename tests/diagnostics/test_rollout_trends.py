@@ -9,7 +9,7 @@ import pytest
 
 import qieval as qe
 from qieval.catalogue import method_of
-from qieval.diagnostics.rollout_bounds import bounds_by_bend, bounds_by_size
+from qieval.diagnostics.rollout_bounds import beside_headline, bounds_by_bend, bounds_by_size
 from qieval.diagnostics.rollout_leads import leads_of
 from qieval.diagnostics.rollout_placebo import pretended_starts
 from qieval.diagnostics.rollout_scale import amounts_or_percentages
@@ -98,6 +98,18 @@ def test_a_planted_drift_is_seen_and_measured(base):
     leads = leads_of(study_of(drifting, base_period=base))
     assert leads.test.slope[0] == pytest.approx(0.2, abs=0.02)
     assert ("varying" in loud.text) == (base == "varying")
+
+
+def test_a_small_cohort_does_not_decide_about_trends():
+    """Trends are parallel but for one cohort of three, whose units hardly vary from each other."""
+    frame = panel(starts=(6, 7, np.inf), per_cohort=40)
+    small = panel(starts=(5,), per_cohort=3, noise=1e-4, seed=4).assign(unit=lambda held: held["unit"] + 1000)
+    small["y"] += 0.05 * (small["time"] == 2)
+    check = trends_before_start(study_of(pd.concat([frame, small])))
+    assert check.verdict == "supports" and "this test alone decides" in check.text
+    assert "some cohort has fewer than four" in check.text
+    whole = trends_before_start(study_of(frame))
+    assert "not part of the verdict" in whole.text
 
 
 @pytest.mark.parametrize("approach", ["group-time", "two-way", "imputation", "poisson"])
@@ -235,6 +247,28 @@ def test_bounds_judge_a_clear_and_an_unclear_effect():
     assert usual["conf_low"] < 0 < usual["conf_high"]
     assert none.verdict == "information"
     assert "breakdown" in str(qe.plot(found).labels.caption)
+
+
+def test_bounds_that_disagree_with_the_headline_are_a_concern():
+    """An effect that comes late shows in the mean of all periods, not in the effect at the start."""
+    frame = panel(starts=(5, np.inf), noise=0.3)
+    late = frame.assign(y=frame["y"] + 3.0 * (since(frame) >= 2))
+    study = study_of(late, event_window=(-3, 1))
+    assert study.overall["conf_low"] > 0
+    for check in (bounds_by_size(study), bounds_by_bend(study)):
+        assert check.verdict == "concern" and "another average than the headline" in check.text
+        assert "no conclusion to shake" not in check.text
+    none = bounds_by_size(study_of(frame, event_window=(-3, 1)))
+    assert none.verdict == "information" and "another average" not in none.text
+
+
+@pytest.mark.parametrize(
+    ("headline", "found", "verdict"),
+    [(1, 1, "supports"), (0, 0, "supports"), (0, 1, "information"), (1, 0, "concern"), (-1, 1, "concern")],
+)
+def test_the_verdict_of_bounds_beside_the_headline(headline, found, verdict):
+    made, text = beside_headline(headline, found, "mean effect", ("supports", "it holds."))
+    assert made == verdict and ("another average" in text) == (headline != found)
 
 
 @pytest.mark.parametrize("approach", APPROACHES)

@@ -181,7 +181,7 @@ def test_a_covariate_that_moves_with_the_start_is_noticed():
 
 def test_overlap_counts_comparison_units():
     check = rollout_overlap.overlap(study(panel()))
-    assert check.verdict == "supports"
+    assert check.verdict == "information" and "Without covariates" in check.text
     assert list(check.table["comparison_units_at_least"]) == [12, 12]
     few = panel()
     few = few[(few["began"] > 0) | (few["unit"] >= 32)]
@@ -197,6 +197,47 @@ def test_overlap_sees_that_a_covariate_tells_them_apart():
     check = rollout_overlap.overlap(study(data, covariates=("x",)))
     assert check.verdict == "concern"
     assert (check.table["effective_units_at_least"] < 30).all()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"estimator": "regression"},
+        {"approach": "imputation"},
+        {"approach": "two-way"},
+        {"approach": "stacked"},
+    ],
+    ids=["regression", "imputation", "two-way", "stacked"],
+)
+def test_overlap_is_examined_where_an_approach_extrapolates(fields):
+    data = panel(each=40)
+    drawn = np.random.default_rng(5).uniform(0, 1, 120)
+    ever = np.arange(120) < 80
+    alike = rollout_overlap.overlap(study(data.assign(x=drawn[data["unit"]]), covariates=("x",), **fields))
+    assert alike.verdict in ("supports", "information")
+    apart = data.assign(x=(drawn + 5 * ever)[data["unit"]])
+    check = rollout_overlap.overlap(study(apart, covariates=("x",), **fields))
+    assert check.verdict == "concern" and "extrapolation" in check.text and "nan" not in check.text
+
+
+def test_shares_outside_ranges_by_hand():
+    data = panel((5, 7, 0), each=10)
+    values = np.r_[np.arange(10) - 3.0, np.linspace(0, 9, 10), np.arange(10)]
+    held = study(data.assign(x=values[data["unit"]]), covariates=("x",), approach="imputation")
+    check = rollout_overlap.overlap(held)
+    assert check.table["share_outside_range"].tolist() == pytest.approx([0.3, 0.0])
+    assert check.verdict == "concern" and "30% of those that began" in check.text
+    people = study(
+        data.assign(x=values[data["unit"]]).query("unit != 0"),
+        covariates=("x",),
+        approach="imputation",
+        units_are="people",
+    )
+    hidden = rollout_overlap.overlap(people)
+    assert (
+        hidden.table["share_outside_range"].isna().tolist() == [True, False]
+        and "some of those" in hidden.text
+    )
 
 
 def test_counts_of_people_are_marked_as_such():
@@ -328,6 +369,15 @@ def test_trends_that_part_before_the_roll_out_are_a_concern():
     means = data[data["time"] < 6].groupby(["began", "time"])["y"].mean()
     shown = check.table.set_index(["group", "time"])["observed"]
     assert shown["began 8", 3] == pytest.approx(means.loc[8, 3])
+
+
+def test_courses_of_few_people_are_blank_period_by_period():
+    data = panel((6, 8, 0))
+    thin = data[~((data["began"] == 8) & (data["time"] == 3) & (data["unit"] % 12 > 2))]
+    shown = before(rollout_before.trends_before, thin, units_are="people").table.set_index(["group", "time"])
+    assert shown["observed"].isna().sum() == 1 and np.isnan(shown["observed"]["began 8", 3])
+    open_ = before(rollout_before.trends_before, thin).table.set_index(["group", "time"])["observed"]
+    assert open_.notna().all()
 
 
 def test_the_detectable_effect_shrinks_with_the_number_of_units():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -99,12 +101,12 @@ def test_sums_of_clusters_that_vanish_up_to_rounding_are_no_variance(influence):
 def cells_of(scores, estimate, time, base=None, cohort=9.0):
     m = len(estimate)
     return GroupTime(
-        np.full(m, cohort),
+        np.broadcast_to(cohort, m),
         np.asarray(time),
         np.asarray(time) - 1 if base is None else np.asarray(base),
         np.asarray(estimate, dtype=float),
-        np.ones(m, dtype=np.intp),
-        np.ones(m, dtype=np.intp),
+        np.full(m, 100),
+        np.full(m, 100),
         ("",) * m,
         scores,
     )
@@ -140,6 +142,19 @@ def test_the_pre_test_says_when_it_cannot_be_used():
     assert singular.singular and "their covariance is singular" in singular.reason
     none = pretest(cells_of(scores, np.full(8, 0.01), np.arange(9, 17)), influence_covariance(scores))
     assert none.test is None and none.reason == NO_CELLS and not none.tested.any()
+
+
+def test_a_small_cohort_makes_the_pre_test_unusable():
+    scores = np.random.default_rng(7).standard_normal((200, 5))
+    cells = cells_of(scores, np.full(5, 0.01), [1, 2, 1, 2, 3], cohort=np.array([3.0, 3, 4, 4, 4]))
+    covariance = influence_covariance(scores)
+    enough = np.array([8, 8, 12, 12, 12])
+    assert pretest(cells, covariance, clusters=enough).reason == ""
+    assert "Some cohort has fewer than four units" in pretest(cells, covariance, clusters=enough - 1).reason
+    alone = pretest(replace(cells, n_control=np.array([8, 8, 12, 12, 11])), covariance)
+    assert alone.reason and alone.test is not None
+    with_clusters = influence_covariance(scores, np.arange(200))
+    assert "four clusters" in pretest(cells, with_clusters, clusters=enough - 1).reason
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import scipy
 
 from qieval.check import Check
 from qieval.diagnostics.rollout_rows import (
+    FEWEST_SHOWN,
     PARALLEL,
     before_roll_out,
     by_period,
@@ -147,17 +148,19 @@ def trends_before(design: Any, rollout: Rollout) -> Check:
 
 
 def _courses(design: Any, rollout: Rollout, early: np.ndarray) -> pd.DataFrame:
-    """Weighted means by cohort and period before the roll-out; cohorts of few people are not shown."""
+    """Weighted means by cohort and period before the roll-out; empty for few people, without cohorts that
+    have few in every period."""
     code = cohort_codes(rollout, rollout.first)
     seen = early[rollout.time]
     means = by_period(rollout, code, np.where(seen, measured(rollout), np.nan))
     rows = np.bincount(code[seen] * rollout.n_periods + rollout.time[seen], minlength=means.size)
-    rows = rows.reshape(means.shape)
+    few = rows.reshape(means.shape) < (FEWEST_SHOWN if design.units_are == "people" else 1)
+    means = np.where(few, np.nan, means)
     axis = rollout.periods.axis()
     parts = [
         pd.DataFrame({"time": axis[early], "group": name, "observed": means[place][early]})
         for place, name in enumerate(cohort_names(rollout))
-        if early.any() and place < len(means) and not hidden(design, int(rows[place][early].max()))
+        if place < len(means) and not few[place][early].all()
     ]
     return (
         pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["time", "group", "observed"])

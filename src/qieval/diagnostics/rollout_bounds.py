@@ -30,6 +30,9 @@ MAGNITUDES = (0.5, 1.0, 1.5, 2.0)
 MOST, ENOUGH, FRAGILE = 8.0, 1.0, 0.5
 """Breakdown values are searched up to the first; from the second on a conclusion counts as robust, below the
 third as fragile."""
+NOTHING_TO_SHAKE = (
+    "the interval holds no effect even with parallel trends, so there is no conclusion to shake."
+)
 MOST_PERIODS = 8
 """Periods on each side of the start that bounds use, unless the design states a window."""
 
@@ -183,19 +186,51 @@ def _check(study: Study, asked: _Asked, name: str, restriction: Restriction) -> 
         parts += [_row(target, PARALLEL_TRENDS, 0.0, usual, falls)]
         parts += [_row(target, ALLOWED, one.magnitude, one, falls) for one in found]
         breaks.append(falls)
-        plain.append(usual.low > 0 or usual.high < 0)
+        plain.append(int(usual.low > 0) - int(usual.high < 0))
     table = pd.DataFrame(parts)
     if asked.ratio:
         shown = ["conf_low", "conf_high"]
         table = table.assign(**{key: np.exp(table[key]) for key in shown}, term="rate ratio")
     event = next(iter(asked.studies.values()))
     words = _bend_words if restriction.kind == "smoothness" else _size_words
-    verdict, text = words(breaks[0], bool(plain[0]), event)
-    text = f"{text[0].upper()}{text[1:]} This is about the {next(iter(asked.studies))}.{asked.words}"
-    if not plain[0]:
-        verdict = "information"
+    target = next(iter(asked.studies))
+    if plain[0]:
+        verdict, text = words(breaks[0], event)
+    else:
+        verdict, text = "information", NOTHING_TO_SHAKE
+    headline = _side(study.overall) if np.isfinite(study.overall["conf_low"]) else plain[0]
+    verdict, text = beside_headline(headline, plain[0], target, (verdict, text))
+    text = f"{text[0].upper()}{text[1:]}{asked.words}"
     return Check(
         name=name, assumption=ROBUST, verdict=verdict, text=text, table=table, picture="honest bounds"
+    )
+
+
+def _side(row: Any) -> int:
+    """1 or -1 where the interval of an estimate lies above or below no effect, 0 where it holds it."""
+    none = 1.0 if str(row["term"]).endswith("ratio") else 0.0
+    return int(row["conf_low"] > none) - int(row["conf_high"] < none)
+
+
+def beside_headline(
+    headline: int, found: int, target: str, judged: tuple[Verdict, str]
+) -> tuple[Verdict, str]:
+    """Verdict and text of bounds about `target`, whose interval with parallel trends lies on the side
+    `found`, beside a headline that lies on the side `headline`."""
+    verdict, text = judged
+    if headline == found:
+        return verdict, f"{text} This is about the {target}."
+    other = f"These bounds are about the {target}, another average than the headline:"
+    if not headline:
+        return (
+            "concern" if verdict == "concern" else "information",
+            f"{text} {other} the interval of the headline holds no effect.",
+        )
+    how = "lies on the other side of no effect" if found else "holds no effect even with parallel trends"
+    bounds = f" As for that mean, {text}" if found else ""
+    return "concern", (
+        f"it is not shown that the headline withstands any departure from parallel trends. {other} its"
+        f" interval {how}, while that of the headline shows an effect.{bounds}"
     )
 
 
@@ -211,11 +246,7 @@ def _row(target: str, which: str, magnitude: float, found: Any, falls: Breakdown
     }
 
 
-def _size_words(falls: Breakdown, clear: bool, event: EventStudy) -> tuple[Verdict, str]:
-    if not clear:
-        return "information", (
-            "the interval holds no effect even with parallel trends, so there is no conclusion to shake."
-        )
+def _size_words(falls: Breakdown, event: EventStudy) -> tuple[Verdict, str]:
     steps = " Over many short periods such steps add up; longer periods (quarters) say more."
     many = steps if int((~event.pre).sum()) > MOST_PERIODS // 2 else ""
     if falls.never:
@@ -234,11 +265,7 @@ def _size_words(falls: Breakdown, clear: bool, event: EventStudy) -> tuple[Verdi
     )
 
 
-def _bend_words(falls: Breakdown, clear: bool, event: EventStudy) -> tuple[Verdict, str]:
-    if not clear:
-        return "information", (
-            "the interval holds no effect even with parallel trends, so there is no conclusion to shake."
-        )
+def _bend_words(falls: Breakdown, event: EventStudy) -> tuple[Verdict, str]:
     if falls.at_zero:
         return "information", (
             "a straight drift that went on from before the start would be enough to explain the effect."

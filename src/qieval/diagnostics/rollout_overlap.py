@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qieval.check import Check
+from qieval.check import Check, Verdict
+from qieval.diagnostics.rollout_ranges import FEW_OUTSIDE, MANY_OUTSIDE, Ranges, ranges_of
 from qieval.diagnostics.rollout_rows import OVERLAP, cohort_codes, cohort_names, people, table_of
 from qieval.numerics.group_time import Overlap, propensities
 from qieval.numerics.group_time_cells import Rules
@@ -22,6 +23,11 @@ FEW = 10
 NEAR_ONE = 0.99
 """A unit with such a propensity has next to nobody like it among the comparison units."""
 
+APART = (
+    " In some comparisons the covariates tell completely who began, so that the effect there rests on"
+    " extrapolation alone."
+)
+
 
 def overlap(study: Study) -> Check:
     """Comparison units of each cohort, by period, with propensities where covariates are adjusted for."""
@@ -32,9 +38,34 @@ def overlap(study: Study) -> Check:
     largest = float(table["largest_propensity"].max()) if alike else 0.0
     flagged = int(table["periods_without_estimate"].sum()) if "periods_without_estimate" in table else 0
     text = _text(study, effects, fewest, largest if alike else None, flagged)
-    worry = flagged > 0 or fewest < FEW or largest > NEAR_ONE
-    return Check(
-        name=NAME, assumption=OVERLAP, verdict="concern" if worry else "supports", text=text, table=table
+    examined = alike is not None and bool(np.isfinite(alike.largest[effects.post]).all())
+    apart = alike is not None and not examined
+    if apart:
+        text += APART
+    ranges = _ranges(study) if alike is None else None
+    if ranges is not None:
+        table, text = _with_ranges(study, table, ranges), f"{text} {ranges.words}"
+        examined, apart = ranges.known and ranges.worst <= FEW_OUTSIDE, ranges.worst > MANY_OUTSIDE
+    worry = flagged > 0 or fewest < FEW or largest > NEAR_ONE or apart
+    verdict: Verdict = "concern" if worry else "supports" if examined else "information"
+    return Check(name=NAME, assumption=OVERLAP, verdict=verdict, text=text, table=table)
+
+
+def _ranges(study: Study) -> Ranges | None:
+    """Ranges of covariates, None without covariates and where there are more arms than two."""
+    design, rollout = study.design, study.panel
+    if not rollout.x.shape[1] or design.eligible is not None:
+        return None
+    whole = design.unbalanced == "drop" and rollout.began is not None
+    return ranges_of(design, rollout.whole() if whole else rollout)
+
+
+def _with_ranges(study: Study, table: pd.DataFrame, ranges: Ranges) -> pd.DataFrame:
+    """The table with the largest share of each cohort outside a range; not for few people."""
+    share = dict(zip(cohort_names(study.panel), np.where(ranges.shown, ranges.outside, np.nan), strict=False))
+    named = dict(zip(cohort_names(study.panel), ranges.covariate, strict=False))
+    return table.assign(
+        share_outside_range=table["cohort"].map(share), widest_apart_in=table["cohort"].map(named)
     )
 
 
@@ -42,12 +73,12 @@ def _alike(study: Study, effects: Effects) -> Overlap | None:
     """Propensities in the cells of the estimate; None where there are none."""
     design, rollout = study.design, study.panel
     crossed = rollout.began is None or (design.unbalanced == "cross-sections" and not rollout.is_grid)
-    modelled = design.approach == "group-time" and design.estimator != "regression" and rollout.x.shape[1]
+    modelled = design.approach == "group-time" and rollout.x.shape[1]
     if crossed or not modelled or design.eligible is not None:
         return None
     used: Rollout = rollout.whole() if design.unbalanced == "drop" else rollout
     rules = Rules(
-        estimator=design.estimator,
+        estimator="ipw" if design.estimator == "regression" else design.estimator,
         control_group=design.control_group,
         base_period=design.base_period,
         anticipation=design.anticipation,
@@ -115,10 +146,15 @@ def _text(study: Study, effects: Effects, fewest: float, largest: float | None, 
         text += "." if fewest >= FEW else ", so single ones carry much weight."
         if not study.design.covariates:
             text += " Without covariates nothing is said about how alike they are."
+        elif study.design.eligible is not None:
+            text += " How alike they are was not examined: there are two comparisons for each effect."
     else:
+        weighed = "After weighting" if study.design.estimator != "regression" else "Weighted to be alike"
         text = (
-            f"After weighting, every effect rests on the equivalent of at least {number(fewest)} comparison"
+            f"{weighed}, every effect rests on the equivalent of at least {number(fewest)} comparison"
             f" {what}; the largest propensity to begin is {number(largest)}."
+            if np.isfinite(fewest)
+            else "No group of those compared could be weighted to be like those that began."
         )
         if fewest < FEW:
             text += " Single comparison units carry much weight."

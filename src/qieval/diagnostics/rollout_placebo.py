@@ -25,7 +25,7 @@ def pretended_starts(study: Study) -> Check:
 
     The pretended starts reach back as far as half of the treated units (rows, in cross-sections) have
     periods; cohorts without earlier periods drop out. The smallest p-value is multiplied by the number of
-    tries.
+    tries; where only that makes it unremarkable the verdict is information.
     """
     rollout = _before(study)
     reach = _reach(study, rollout)
@@ -43,18 +43,22 @@ def pretended_starts(study: Study) -> Check:
         text = f"No earlier start could be tried: {table['note'].iloc[0]}"
         return Check(name=NAME, assumption=PARALLEL, verdict="information", text=text, table=table)
     smallest = float(known["p_value"].min())
-    alarm = smallest * len(known) < 1 - study.design.level
+    size = 1 - study.design.level
+    alarm, single = smallest * len(known) < size, smallest < size
     text = f"With {plural(len(known), 'pretended start')} before the real ones the same analysis finds "
     text += (
         f"an effect where there was none (smallest p-value {number(smallest)}, even allowing for"
         f" {plural(len(known), 'try', 'tries')}): cohorts were moving apart from their comparison already."
         if alarm
+        else "an effect in at least one, though no more than chance may give with so many (smallest p-value"
+        f" {number(smallest)})."
+        if single
         else f"no effect beyond chance, as it should (smallest p-value {number(smallest)})."
     )
     return Check(
         name=NAME,
         assumption=PARALLEL,
-        verdict="concern" if alarm else "supports",
+        verdict="concern" if alarm else "information" if single else "supports",
         text=text,
         table=table,
         picture="intervals",

@@ -12,13 +12,16 @@ from qieval.check import Check, Verdict
 from qieval.diagnostics.rollout_leads import Leads, few, leads_of, rows_by_time
 from qieval.diagnostics.rollout_rows import PARALLEL
 from qieval.diagnostics.trend_test import GOOD_POWER, NO_PROOF
+from qieval.numerics.group_time_cells import GroupTime
 from qieval.numerics.group_time_pretest import PreTest, pretest
 from qieval.numerics.group_time_variance import influence_covariance
 from qieval.numerics.pretrends import pretrend_power, slope_for_power
 from qieval.result import Study
+from qieval.rollout.panel import Rollout
 from qieval.text import number, plural
 
 TESTED, POWER = "trends before the start", "power of the test of trends"
+DECIDES = "this test alone decides"
 MOST_IN_BOX = 25
 """Chances that several estimates all lie within their limits are computed for so many periods at most: the
 last ones before the start."""
@@ -38,11 +41,12 @@ def trends_before_start(study: Study) -> Check:
         return _said(TESTED, "With one period before the start nothing can be said about trends before it.")
     test, cells = leads.test, _by_cell(study, leads)
     drift, error = test.slope
-    verdict, found = _judged(study, test.p_value(), cells)
+    verdict, found = _judged(study, test.p_value())
     text = (
-        f"{test.words}, each compared with {leads.base}: p = {number(test.p_value())}; {found} (drift"
+        f"{found}. {test.words}, each compared with {leads.base}: p = {number(test.p_value())} (drift"
         f" {number(drift)} per period{' on the logarithm' if leads.effects.ratio else ''}, standard error"
-        f" {number(error)}).{_cells_said(cells)} {NO_PROOF}"
+        f" {number(error)}); {DECIDES if verdict != 'information' else 'it decides nothing here'}."
+        f"{'' if few(study) else _cells_said(cells)} {NO_PROOF}"
     )
     table = pd.DataFrame(rows_by_time(leads, leads.before, study.design.level))
     return Check(
@@ -60,26 +64,35 @@ def _by_cell(study: Study, leads: Leads) -> PreTest | None:
     if effects.cells is None or effects.ratio:
         return None
     covariance = influence_covariance(effects.cells.influence, effects.clusters_of_units)
-    return pretest(effects.cells, covariance, anticipation=study.design.anticipation)
+    return pretest(
+        effects.cells,
+        covariance,
+        anticipation=study.design.anticipation,
+        clusters=_behind(study.panel, effects.cells),
+    )
 
 
-def _usable(cells: PreTest | None) -> bool:
-    return cells is not None and cells.test is not None and not cells.reason
+def _behind(rollout: Rollout, cells: GroupTime) -> np.ndarray:
+    """How many treated clusters, or treated units or controls if they are fewer, cells rest on (m,)."""
+    fewest = np.minimum(cells.n_treated, cells.n_control)
+    for start in np.unique(cells.cohort):
+        mine = cells.cohort == start
+        fewest[mine] = np.minimum(fewest[mine], len(np.unique(rollout.cluster[rollout.first == start])))
+    return fewest
 
 
-def _judged(study: Study, p_value: float, cells: PreTest | None) -> tuple[Verdict, str]:
-    p_values = [p_value]
-    if cells is not None and cells.test is not None and _usable(cells):
-        p_values.append(cells.test.p_hotelling)
-    smallest = min(p_values) * len(p_values)
-    if few(study) or not np.isfinite(smallest):
+def _judged(study: Study, p_value: float) -> tuple[Verdict, str]:
+    """The verdict, by the test of the differences by period since the start alone: that of all cells rejects
+    far too often where a cohort is small."""
+    if few(study) or not np.isfinite(p_value):
         return "information", (
-            "with so few clusters this test cannot be relied on, and the pretended starts use an interval"
-            " made for few"
+            "There are too few clusters, in all or on one side of the comparison, to rely on a test of"
+            " trends;"
+            " the pretended starts use an interval made for few clusters"
         )
-    if smallest < 1 - study.design.level:
-        return "concern", "the groups were already moving apart"
-    return "supports", "no sign that the groups were moving apart"
+    if p_value < 1 - study.design.level:
+        return "concern", "The groups were already moving apart"
+    return "supports", "There is no sign that the groups were moving apart"
 
 
 def _cells_said(cells: PreTest | None) -> str:
@@ -88,8 +101,9 @@ def _cells_said(cells: PreTest | None) -> str:
     if cells.reason:
         return f" A test cell by cell cannot be trusted: {cells.reason[0].lower()}{cells.reason[1:]}"
     return (
-        f" All {plural(cells.test.n_restrictions, 'difference')} by cohort and period together: W ="
-        f" {number(cells.test.statistic)}, p = {number(cells.test.p_hotelling)}."
+        f" All {plural(cells.test.n_restrictions, 'difference')} by cohort and period together (not part"
+        " of the"
+        f" verdict): W = {number(cells.test.statistic)}, p = {number(cells.test.p_hotelling)}."
     )
 
 

@@ -77,6 +77,11 @@ _CAPTIONS = {
     "trajectory": "Each group over time, and what the treated would have shown without the intervention.",
     "event study": "The difference between the groups in each period, relative to one before the start.",
     "observed and expected": "The series as it was, and as expected without the intervention.",
+    "effects over time": "Effects by periods since the start, over all units that began.",
+    "cohorts over time": "Each cohort over time, and what it would have shown without the intervention.",
+    "effects by cohort": "The mean effect in each group of units that began together.",
+    "effects by cohort and period": "The effect in each cohort and period; before the start, a test of"
+    " trends.",
     "chart": "The measure over time with centre line and limits; signals have their own shape and colour.",
     "making data count": "The same with the icons of NHS Making Data Count.",
 }
